@@ -1,0 +1,199 @@
+"""Every error that a caller can cause or must handle, under one root.
+
+Errors cross process boundaries, so each passes all its fields to ``super().__init__`` and survives pickling.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One mistake in what a caller sent.
+
+    Attributes:
+        path: Where it is, in the caller's own terms: ``search_space.lr.loguniform``.
+        message: What is wrong, one sentence without a full stop.
+        remedy: What to do about it, one sentence without a full stop.
+    """
+
+    path: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}; {self.remedy}"
+
+
+class SearchdError(Exception):
+    """The root of all errors that searchd raises on purpose."""
+
+
+class InvalidStudy(SearchdError):
+    """A study definition that cannot be accepted, with all of its violations (at least one)."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__(tuple(violations))
+        self.violations = tuple(violations)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.violations))
+
+
+class InvalidArgument(SearchdError):
+    """A malformed request field other than a study definition."""
+
+    def __init__(self, field: str, reason: str, remedy: str) -> None:
+        super().__init__(field, reason, remedy)
+        self.field = field
+        self.reason = reason
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}; {self.remedy}"
+
+
+class StudyNotFound(SearchdError):
+    """No such study, or none that the caller may see."""
+
+    def __init__(self, study: str) -> None:
+        super().__init__(study)
+        self.study = study
+
+    def __str__(self) -> str:
+        return f"no study {self.study!r}; `searchd ls` lists the studies there are"
+
+
+class TrialNotFound(SearchdError):
+    """The study has no trial of that number."""
+
+    def __init__(self, study: str, trial: int) -> None:
+        super().__init__(study, trial)
+        self.study = study
+        self.trial = trial
+
+    def __str__(self) -> str:
+        return f"{self.study} has no trial {self.trial}; `searchd trials` lists the trials there are"
+
+
+class TrainableNotFound(SearchdError):
+    """No trainable of that name is registered on the server."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(name, tuple(known))
+        self.name = name
+        self.known = tuple(known)
+
+    def __str__(self) -> str:
+        return f"no trainable {self.name!r}; known: {', '.join(self.known) or 'none'}"
+
+
+class StudyExists(SearchdError):
+    """A different study of that name exists already; ``differing`` names the fields that differ."""
+
+    def __init__(self, study: str, differing: Sequence[str]) -> None:
+        super().__init__(study, tuple(differing))
+        self.study = study
+        self.differing = tuple(differing)
+
+    def __str__(self) -> str:
+        return f"{self.study} exists and differs in {', '.join(self.differing)}; choose another study_id"
+
+
+class RequestReused(SearchdError):
+    """A request_id came back with another body."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(request_id)
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        return f"request_id {self.request_id!r} was used for another request; send a new one"
+
+
+class StudyActive(SearchdError):
+    """The study is still running and must be stopped before what was asked can be done."""
+
+    def __init__(self, study: str, state: str) -> None:
+        super().__init__(study, state)
+        self.study = study
+        self.state = state
+
+    def __str__(self) -> str:
+        return f"{self.study} is {self.state}; stop it first"
+
+
+class NoCompleteTrial(SearchdError):
+    """The study has no trial at its top rung yet, so there is no best configuration."""
+
+    def __init__(self, study: str) -> None:
+        super().__init__(study)
+        self.study = study
+
+    def __str__(self) -> str:
+        return f"{self.study} has no trial that completed its top rung yet; wait, or read the partial leaderboard"
+
+
+class Overloaded(SearchdError):
+    """A bounded queue is full; the request was not looked at and may be sent again."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(what, limit)
+        self.what = what
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.what} is full ({self.limit}); try again shortly"
+
+
+class WatchLagged(SearchdError):
+    """A watcher read too slowly and was cut; resume after ``revision``, nothing is lost."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(revision)
+        self.revision = revision
+
+    def __str__(self) -> str:
+        return f"the watch fell behind; resume after revision {self.revision}"
+
+
+class RevisionExpired(SearchdError):
+    """Events this old are no longer kept; list again, then watch from the list's revision."""
+
+    def __init__(self, revision: int, oldest: int) -> None:
+        super().__init__(revision, oldest)
+        self.revision = revision
+        self.oldest = oldest
+
+    def __str__(self) -> str:
+        return f"revision {self.revision} is gone, the oldest kept is {self.oldest}; list again and watch from there"
+
+
+class StoreUnavailable(SearchdError):
+    """The store did not take a write; nothing of it was applied or acknowledged."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the store is unavailable: {self.reason}; try again"
+
+
+class StoreTooNew(SearchdError):
+    """The data directory was written by a newer searchd."""
+
+    def __init__(self, found: str, known: str) -> None:
+        super().__init__(found, known)
+        self.found = found
+        self.known = known
+
+    def __str__(self) -> str:
+        return f"the store has schema {self.found}, this searchd knows up to {self.known}; upgrade searchd"
+
+
+class ServerStopping(SearchdError):
+    """The server is draining and takes no more requests."""
+
+    def __str__(self) -> str:
+        return "the server is stopping; try again when it is back"

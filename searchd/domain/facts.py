@@ -1,0 +1,76 @@
+"""Facts: what has happened. State changes only by applying one; the store numbers them with revisions.
+
+Each fact carries the whole new value of what it changes, so applying one is putting it in place, and a watcher needs
+no earlier event to understand a later one.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from searchd.domain.measurement import Measurement
+from searchd.domain.study import Progress, Study, StudyName
+from searchd.domain.trial import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPut:
+    """A study was created or changed state."""
+
+    study: Study
+
+
+@dataclass(frozen=True, slots=True)
+class StudyDeleted:
+    """A study and everything in it is gone."""
+
+    study: StudyName
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressPut:
+    """The counts of a study as of this batch; at most one per study and batch."""
+
+    study: StudyName
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class TrialPut:
+    """A trial was created or changed."""
+
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementAdded:
+    """A fold run reported an epoch."""
+
+    study: StudyName
+    measurement: Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAnswered:
+    """A mutation with a request_id was answered; a repeat of the same request gets the same study back."""
+
+    request_id: str
+    digest: str
+    study: Study
+
+
+Fact = StudyPut | StudyDeleted | ProgressPut | TrialPut | MeasurementAdded | RequestAnswered
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact with its place in the log.
+
+    Attributes:
+        revision: From 1, contiguous over the whole store.
+        at: When the batch was committed, UTC.
+        fact: What happened.
+    """
+
+    revision: int
+    at: datetime
+    fact: Fact

@@ -1,0 +1,161 @@
+"""A trial and its fold runs: one configuration under evaluation."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, NewType
+
+from searchd.domain.space import Parameters
+from searchd.domain.study import StudyName
+
+TrialNumber = NewType("TrialNumber", int)
+"""Number of a trial in its study, from 1."""
+
+
+class Origin(StrEnum):
+    """Why a trial exists: the trainable's default configuration, or the searcher proposed it."""
+
+    DEFAULT = "default"
+    SEARCH = "search"
+
+
+class TrialState(StrEnum):
+    """STOPPED is the scheduler's or the race's decision; CANCELLED comes from ending the study."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    INFEASIBLE = "infeasible"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the trial can no longer change."""
+        return self not in (TrialState.PENDING, TrialState.RUNNING, TrialState.PAUSED)
+
+
+class FoldRunState(StrEnum):
+    """READY waits for a worker, HANDED_OUT is a worker's, WAITING reached its rung, FINISHED trains no further."""
+
+    READY = "ready"
+    HANDED_OUT = "handed_out"
+    WAITING = "waiting"
+    FINISHED = "finished"
+
+
+class FoldRunKey(NamedTuple):
+    """Identifies a fold run."""
+
+    study: StudyName
+    trial: TrialNumber
+    repeat: int
+    fold: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoldRun:
+    """One trial on one fold of one repeat.
+
+    Attributes:
+        repeat: Repeat of the cross-validation, from 0.
+        fold: Fold within the repeat, from 0.
+        state: See FoldRunState.
+        target: Epoch the current or next segment advances to.
+        epoch: Epochs trained when the last segment ended.
+        attempt: Counts up each time the fold run is handed out; 0 before the first.
+        losses: Attempts that ended because their worker died.
+        scores: (epoch, score) at the ladder's epochs reached, in order.
+    """
+
+    repeat: int
+    fold: int
+    state: FoldRunState = FoldRunState.READY
+    target: int = 0
+    epoch: int = 0
+    attempt: int = 0
+    losses: int = 0
+    scores: tuple[tuple[int, float], ...] = ()
+
+    def score_at(self, epochs: int) -> float | None:
+        """The score at a rung of that many epochs, or None; a run that returned early keeps its last score."""
+        last = None
+        for epoch, score in self.scores:
+            if epoch == epochs:
+                return score
+            last = score
+        return last if self.state is FoldRunState.FINISHED and self.scores and self.scores[-1][0] < epochs else None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A trial as it stands.
+
+    Attributes:
+        study: Name of its study.
+        number: From 1.
+        parameters: Active searched parameters; the study's ``fixed`` ones are not repeated here.
+        origin: Why it exists.
+        created_at: When it was created, UTC.
+        state: See TrialState.
+        scores: Mean score at each completed rung, lowest first; shape (n_completed_rungs,).
+        fold_runs: Fold runs so far, in fold order.
+        reason: Why it ended, for STOPPED, INFEASIBLE, FAILED and CANCELLED.
+        log_tail: Last log lines of the fold run that failed.
+        started_at: When the first segment was handed out.
+        ended_at: When it reached a final state.
+        train_seconds: Training time so far over all its fold runs, in seconds.
+    """
+
+    study: StudyName
+    number: TrialNumber
+    parameters: Parameters
+    origin: Origin
+    created_at: datetime
+    state: TrialState = TrialState.PENDING
+    scores: tuple[float, ...] = ()
+    fold_runs: tuple[FoldRun, ...] = ()
+    reason: str = ""
+    log_tail: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    train_seconds: float = 0.0
+
+    @property
+    def rung(self) -> int:
+        """Number of completed rungs; its current rung is ``ladder[trial.rung]``."""
+        return len(self.scores)
+
+    def with_fold_run(self, run: FoldRun) -> "Trial":
+        """The trial with that fold run put in place of the one at its (repeat, fold), or added."""
+        for i, old in enumerate(self.fold_runs):
+            if (old.repeat, old.fold) == (run.repeat, run.fold):
+                return replace(self, fold_runs=(*self.fold_runs[:i], run, *self.fold_runs[i + 1 :]))
+        return replace(self, fold_runs=(*self.fold_runs, run))
+
+    def running(self, at: datetime) -> "Trial":
+        """A segment was handed out; also how a paused trial climbs."""
+        if self.state.ended:
+            raise ValueError(f"trial {self.number} is {self.state} and cannot run")
+        return replace(self, state=TrialState.RUNNING, started_at=self.started_at or at)
+
+    def climbed(self, score: float) -> "Trial":
+        """One more rung is complete, with its mean score."""
+        return replace(self, scores=(*self.scores, score))
+
+    def paused(self) -> "Trial":
+        """It completed a rung and waits for promotion."""
+        if self.state is not TrialState.RUNNING:
+            raise ValueError(f"trial {self.number} is {self.state} and cannot pause")
+        return replace(self, state=TrialState.PAUSED)
+
+    def ended(self, state: TrialState, at: datetime, reason: str = "", log_tail: str = "") -> "Trial":
+        """A final state, with the reason; fold runs end with it."""
+        if self.state.ended or not state.ended:
+            raise ValueError(f"trial {self.number} cannot go from {self.state} to {state}")
+        runs = tuple(
+            r if r.state is FoldRunState.FINISHED else replace(r, state=FoldRunState.FINISHED) for r in self.fold_runs
+        )
+        return replace(self, state=state, ended_at=at, reason=reason, log_tail=log_tail, fold_runs=runs)

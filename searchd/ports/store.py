@@ -1,0 +1,138 @@
+"""The store: the log of facts and what they add up to. The store is the truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from searchd.domain.facts import Event, Fact
+from searchd.domain.measurement import Measurement
+from searchd.domain.study import Study, StudyName, StudyState
+from searchd.domain.trial import Trial, TrialNumber, TrialState
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStudy:
+    """A study that has not ended, with what the conductor needs to go on: all trials in number order, and the
+    measurements of the fold runs that are handed out."""
+
+    study: Study
+    trials: Sequence[Trial]
+    measurements: Sequence[Measurement]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What is remembered of a request_id."""
+
+    digest: str
+    study: Study
+
+
+class Store(Protocol):
+    """Durable state. Methods block; the service calls ``commit`` on one writer thread and reads on others.
+
+    All methods raise StoreUnavailable when the database cannot be reached or refuses.
+    """
+
+    def identity(self) -> str:
+        """A random id (32 hex digits) made when the store was created; never changes."""
+        ...
+
+    def begin_epoch(self) -> int:
+        """Take the store as its writer: count the writer's epoch up by one, durably, and return it (from 1)."""
+        ...
+
+    def commit(self, facts: Sequence[Fact], at: datetime) -> int:
+        """Write all facts in one durable transaction, numbering them contiguously; all or nothing.
+
+        Returns:
+            The revision of the last fact (of the log's end if there are none).
+        """
+        ...
+
+    def revision(self) -> int:
+        """The revision of the newest event, 0 if there is none."""
+        ...
+
+    def events(self, after: int, study: StudyName | None, limit: int) -> Sequence[Event]:
+        """Up to ``limit`` events with a revision above ``after``, in order; of one study if given (a study's
+        events end with its StudyDeleted). RequestAnswered facts are not listed.
+
+        Raises:
+            RevisionExpired: events right after ``after`` are no longer kept.
+        """
+        ...
+
+    def trim_events(self, keep: int) -> None:
+        """Forget the oldest events so that ``keep`` remain; state is untouched."""
+        ...
+
+    def study(self, name: StudyName) -> Study:
+        """The study with its current progress.
+
+        Raises:
+            StudyNotFound: there is none of that name.
+        """
+        ...
+
+    def studies(
+        self,
+        project: str,
+        states: frozenset[StudyState] | None,
+        labels: dict[str, str],
+        after: StudyName | None,
+        limit: int,
+    ) -> Sequence[Study]:
+        """Up to ``limit`` studies of a project in name order, from the one after ``after``; in any of ``states``
+        (None: all) and bearing all ``labels``."""
+        ...
+
+    def trial(self, study: StudyName, number: TrialNumber) -> Trial:
+        """One trial.
+
+        Raises:
+            StudyNotFound: there is no such study.
+            TrialNotFound: the study has no trial of that number.
+        """
+        ...
+
+    def trials(self, study: StudyName, states: frozenset[TrialState] | None, after: int, limit: int) -> Sequence[Trial]:
+        """Up to ``limit`` trials with numbers above ``after``, in number order; in any of ``states`` (None: all).
+
+        Raises:
+            StudyNotFound: there is no such study.
+        """
+        ...
+
+    def ranked(self, study: StudyName, limit: int) -> Sequence[Trial]:
+        """Up to ``limit`` trials that completed a rung, best first: more completed rungs, then the better mean of
+        the highest one (in the study's direction), then the lower number.
+
+        Raises:
+            StudyNotFound: there is no such study.
+        """
+        ...
+
+    def measurements(
+        self, study: StudyName, trial: TrialNumber | None, after: tuple[int, int, int, int] | None, limit: int
+    ) -> Sequence[Measurement]:
+        """Up to ``limit`` measurements of a trial (None: of all), ordered by (trial, repeat, fold, epoch), after
+        that key; of each only the newest attempt's.
+
+        Raises:
+            StudyNotFound: there is no such study.
+        """
+        ...
+
+    def answered(self, request_id: str) -> Answered | None:
+        """What was answered to that request_id, or None."""
+        ...
+
+    def live(self) -> Sequence[LiveStudy]:
+        """All studies that have not ended, in creation order."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; the store cannot be used afterwards."""
+        ...
