@@ -1,0 +1,1 @@
+"""The words of searchd as frozen dataclasses and pure functions. Standard library only."""

@@ -197,3 +197,30 @@ class ServerStopping(SearchdError):
 
     def __str__(self) -> str:
         return "the server is stopping; try again when it is back"
+
+
+class ServerUnreachable(SearchdError):
+    """Raised by the client: no server answers at the address, or it stopped answering; ``reason`` is one line."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"no searchd server answers at {self.address} ({self.reason}); "
+            "start one with `searchd up`, or set SEARCHD_ADDRESS"
+        )
+
+
+class UnknownAnswer(SearchdError):
+    """Raised by the client: the server refused with something that this version of the client has no error for."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"the server answered {self.code}: {self.message}"

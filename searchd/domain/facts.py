@@ -74,3 +74,11 @@ class Event:
     revision: int
     at: datetime
     fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """Nothing happened up to ``revision``; a watch can be resumed after it. ``at`` is when that was found, UTC."""
+
+    revision: int
+    at: datetime

@@ -1,5 +1,6 @@
 """Fidelity and the ladder: how thoroughly trials are evaluated, and in which steps."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -20,7 +21,8 @@ def derived_ladder(folds: int, epochs: int, eta: int, min_epochs: int, trials: i
 
     Going down from the top (folds, epochs), epochs are divided by ``eta`` until ``min_epochs``. There are at most
     ``floor(log_eta(trials))`` promotions, so that a promotion scheduler that keeps 1 in eta still has somebody at the
-    top (successive halving's arithmetic: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020).
+    top (successive halving's arithmetic: Li et al., "A System for Massively Parallel Hyperparameter Tuning",
+    MLSys 2020).
 
     Args:
         folds: Fold runs of a full evaluation (folds x repeats), at least 1.
@@ -46,6 +48,5 @@ def derived_ladder(folds: int, epochs: int, eta: int, min_epochs: int, trials: i
 def is_ladder(rungs: Ladder) -> bool:
     """Whether each rung needs at least as much as the one below in both dimensions, and more in one."""
     return bool(rungs) and all(
-        low.folds <= high.folds and low.epochs <= high.epochs and low != high
-        for low, high in zip(rungs, rungs[1:], strict=False)
+        low.folds <= high.folds and low.epochs <= high.epochs and low != high for low, high in itertools.pairwise(rungs)
     )

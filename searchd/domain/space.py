@@ -121,7 +121,7 @@ class SearchSpace:
                 yield parameter
 
     def draw(self, quantiles: Sequence[float]) -> dict[str, ParameterValue]:
-        """The configuration at ``quantiles``, shape (n_parameters,), each in [0, 1); inactive parameters are left out."""
+        """The configuration at ``quantiles``, shape (n_parameters,), in [0, 1); inactive parameters are left out."""
         at = dict(zip(self.names(), quantiles, strict=True))
         chosen: dict[str, ParameterValue] = {}
         for parameter in self.active(chosen):

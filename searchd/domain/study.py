@@ -38,6 +38,11 @@ class Algorithm(StrEnum):
     SOBOL = "sobol"
     TPE = "tpe"
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether suggestions depend on how trials turn out, so that the searcher must be told of their results."""
+        return self is Algorithm.TPE
+
 
 class SchedulerAlgorithm(StrEnum):
     """Which trials climb the ladder."""
@@ -200,16 +205,16 @@ class StudySpec:
 
     trainable: str
     objective: Objective
-    space: SearchSpace = SearchSpace()
+    space: SearchSpace = field(default_factory=SearchSpace)
     dataset: Dataset | None = None
     fixed: Parameters = field(default_factory=dict)
     seed: int = 0
-    search: Search = Search()
-    scheduler: Scheduler = Scheduler()
-    evaluation: Evaluation = Evaluation()
-    resources: Resources = Resources()
-    budget: Budget = Budget()
-    retry: Retry = Retry()
+    search: Search = field(default_factory=Search)
+    scheduler: Scheduler = field(default_factory=Scheduler)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    resources: Resources = field(default_factory=Resources)
+    budget: Budget = field(default_factory=Budget)
+    retry: Retry = field(default_factory=Retry)
     priority: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -296,7 +301,7 @@ class Study:
     reason: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
-    progress: Progress = Progress()
+    progress: Progress = field(default_factory=Progress)
 
     def started(self, at: datetime) -> "Study":
         """PENDING becomes RUNNING."""

@@ -80,13 +80,15 @@ class FoldRun:
     scores: tuple[tuple[int, float], ...] = ()
 
     def score_at(self, epochs: int) -> float | None:
-        """The score at a rung of that many epochs, or None; a run that returned early keeps its last score."""
-        last = None
+        """The score at a rung of that many epochs, or None if it is not reached.
+
+        A run that returned early keeps its last score; one whose report of that epoch was lost with its worker has the
+        score of the next rung's epochs.
+        """
         for epoch, score in self.scores:
-            if epoch == epochs:
+            if epoch >= epochs:
                 return score
-            last = score
-        return last if self.state is FoldRunState.FINISHED and self.scores and self.scores[-1][0] < epochs else None
+        return self.scores[-1][1] if self.state is FoldRunState.FINISHED and self.scores else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +130,9 @@ class Trial:
         """Number of completed rungs; its current rung is ``ladder[trial.rung]``."""
         return len(self.scores)
 
-    def with_fold_run(self, run: FoldRun) -> "Trial":
-        """The trial with that fold run put in place of the one at its (repeat, fold), or added."""
-        for i, old in enumerate(self.fold_runs):
-            if (old.repeat, old.fold) == (run.repeat, run.fold):
-                return replace(self, fold_runs=(*self.fold_runs[:i], run, *self.fold_runs[i + 1 :]))
-        return replace(self, fold_runs=(*self.fold_runs, run))
+    def with_fold_run(self, index: int, run: FoldRun) -> "Trial":
+        """The trial with ``run`` in place of the fold run at ``index`` (repeat times folds plus fold)."""
+        return replace(self, fold_runs=(*self.fold_runs[:index], run, *self.fold_runs[index + 1 :]))
 
     def running(self, at: datetime) -> "Trial":
         """A segment was handed out; also how a paused trial climbs."""

@@ -23,11 +23,19 @@ class Catalog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What looking at a dataset found: its fingerprint (12 hex digits), its size, and everything that is wrong."""
+    """What looking at a dataset found. If it could not be loaded, the fingerprint is empty and there are no rows.
+
+    Attributes:
+        fingerprint: 12 hex digits over its content and the choice of columns.
+        rows: Number of rows.
+        violations: Everything that is wrong; empty if nothing is.
+        classification: Whether the target holds classes, so that an unset split means stratified.
+    """
 
     fingerprint: str
     rows: int
     violations: Sequence[Violation]
+    classification: bool
 
 
 class Datasets(Protocol):

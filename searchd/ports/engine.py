@@ -161,7 +161,7 @@ class SegmentStarted:
 class SegmentReported:
     """Epochs of a segment since the last such event, and its end if it ended.
 
-    ``sequence`` counts a worker's messages from 1; the conductor's batch being committed, it is acknowledged up to there.
+    ``sequence`` counts a worker's messages from 1; once what it led to is committed, it is acknowledged up to there.
     """
 
     worker: WorkerId

@@ -1,0 +1,1 @@
+"""The mind: pure, synchronous decisions. Time is handed in, facts and commands come out, nothing is touched."""

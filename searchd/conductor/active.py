@@ -1,0 +1,259 @@
+"""An active study: its durable state as facts left it, and what is derived from that."""
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from searchd.domain.fidelity import Fidelity
+from searchd.domain.leaderboard import rung_scores
+from searchd.domain.measurement import Measurement, is_finite
+from searchd.domain.space import Parameters
+from searchd.domain.study import Best, Goal, Progress, SchedulerAlgorithm, SchedulerMode, Score, Study, StudyState
+from searchd.domain.trial import FoldRun, FoldRunState, Origin, Trial, TrialNumber, TrialState
+from searchd.ports.engine import Task, WorkerId
+from searchd.ports.scheduler import Scheduler
+from searchd.ports.searcher import Observation
+
+FINISHERS = 3
+"""Searched trials that complete the top rung even when promotion alone would bring nobody there."""
+
+
+@dataclass(slots=True)
+class Trace:
+    """What the current attempt of a fold run has reported so far."""
+
+    attempt: int
+    epoch: int = 0
+    score: float | None = None
+    best: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incumbent:
+    """The best trial that completed a rung: its mean and its fold scores, shape (rung.folds,)."""
+
+    trial: TrialNumber
+    mean: float
+    scores: tuple[float, ...]
+
+
+class ActiveStudy:
+    """A study that has not ended. ``put`` and ``measured`` apply facts; everything else is derived or transient."""
+
+    def __init__(self, study: Study, scheduler: Scheduler, order: int) -> None:
+        spec = study.spec
+        self.study = study
+        self.order = order
+        self.scheduler = scheduler
+        self.ladder = spec.ladder
+        self.ladder_epochs = frozenset(rung.epochs for rung in self.ladder)
+        self.folds_in_repeat = max(spec.evaluation.folds, 1)
+        self.climbs_at_once = (
+            spec.scheduler.algorithm is SchedulerAlgorithm.NONE or spec.scheduler.mode is SchedulerMode.STOPPING
+        )
+        self.task = Task(
+            study=study.name,
+            trainable=spec.trainable,
+            fixed=spec.fixed,
+            dataset=spec.dataset,
+            data=study.data,
+            evaluation=spec.evaluation,
+            seed=spec.seed,
+            metrics=(spec.objective.metric,),
+        )
+        self.trials: dict[TrialNumber, Trial] = {}
+        """Trials that have not ended."""
+        self.incumbents: list[Incumbent | None] = [None] * len(self.ladder)
+        self.traces: dict[tuple[TrialNumber, int], Trace] = {}
+        self.next_number = TrialNumber(1)
+        """The number to ask for next; trials exist for those below, or suggestions, or they are being asked for."""
+        progress = study.progress
+        self.counts = dict(progress.trials)
+        self.rungs = list(progress.rungs) or [0] * len(self.ladder)
+        self.finishers = 0
+        """Searched trials that completed the top rung."""
+        self.climbing: set[TrialNumber] = set()
+        """Searched trials that are running."""
+        self.last_failure = ""
+        self.ends_as = StudyState.STOPPED
+        """What STOPPING leads to."""
+
+        self.suggestions: deque[tuple[TrialNumber, Parameters]] = deque()
+        self.asked = 0
+        self.exhausted = False
+        self.search_open = False
+        self.search_failures = 0
+        self.ready: deque[TrialNumber] = deque()
+        """Trials with a fold run to hand out next; entries may be outdated."""
+        self.extra: deque[TrialNumber] = deque()
+        """Trials with fold runs that may be handed out when there is nothing better to do; may be outdated."""
+        self.told: dict[TrialNumber, Observation] = {}
+        self.serving: set[WorkerId] = set()
+        self.segment_seconds: float | None = None
+        self.epochs = progress.epochs
+        self.full_epochs = progress.full_epochs
+        self.train_seconds = progress.train_seconds
+        self.best = progress.best
+        self.default_score = progress.default_score
+        self.progress_stale = False
+        self.stamp = 0
+
+    # Facts
+
+    def put(self, trial: Trial) -> None:
+        """Apply TrialPut."""
+        old = self.trials.get(trial.number)
+        if old is not None:
+            self.counts[old.state] -= 1
+        self.counts[trial.state] = self.counts.get(trial.state, 0) + 1
+        for rung in range(old.rung if old else 0, trial.rung):
+            self.rungs[rung] += 1
+        if trial.state.ended:
+            self.full_epochs += self.ladder[-1].folds * self.ladder[-1].epochs
+        self.progress_stale = True
+        self._remember(trial)
+
+    def restore(self, trial: Trial) -> None:
+        """Take in a stored trial at recovery; counts come from the stored progress."""
+        self._remember(trial)
+        for rung, score in enumerate(trial.scores[: len(self.ladder) - 1]):
+            climbed = trial.rung > rung + 1 or (trial.rung == rung + 1 and trial.state is TrialState.RUNNING)
+            self.scheduler.recorded(trial.number, rung, self.goal.signed(score), climbed)
+            if not climbed and trial.state.ended and trial.rung == rung + 1:
+                self.scheduler.forget(trial.number, rung)
+
+    def _remember(self, trial: Trial) -> None:
+        if trial.rung:
+            self._consider(trial, trial.rung - 1)
+        if trial.state is TrialState.COMPLETED and trial.origin is not Origin.DEFAULT:
+            self.finishers += 1
+        if trial.state is TrialState.RUNNING and trial.origin is not Origin.DEFAULT:
+            self.climbing.add(trial.number)
+        else:
+            self.climbing.discard(trial.number)
+        self.next_number = TrialNumber(max(self.next_number, trial.number + 1))
+        if not trial.state.ended:
+            self.trials[trial.number] = trial
+            return
+        self.trials.pop(trial.number, None)
+        for index in range(len(trial.fold_runs)):
+            self.traces.pop((trial.number, index), None)
+
+    def measured(self, m: Measurement) -> None:
+        """Apply MeasurementAdded."""
+        value = m.metrics.get(self.study.spec.objective.metric)
+        trace = self.traces.get((TrialNumber(m.trial), self.index(m.repeat, m.fold)))
+        if trace is None or trace.attempt != m.attempt:
+            trace = self.traces[TrialNumber(m.trial), self.index(m.repeat, m.fold)] = Trace(m.attempt)
+        trace.epoch = m.epoch
+        if value is not None and is_finite(value):
+            trace.score = value
+            trace.best = value if trace.best is None or self.goal.better(value, trace.best) else trace.best
+
+    def count(self, m: Measurement) -> None:
+        """Count a new measurement's cost."""
+        self.epochs += 1
+        self.train_seconds += m.seconds
+        self.progress_stale = True
+
+    def _consider(self, trial: Trial, rung: int) -> None:
+        mean = trial.scores[rung]
+        incumbent = self.incumbents[rung]
+        if incumbent is None or self.goal.better(mean, incumbent.mean):
+            scores = rung_scores(trial, self.ladder[rung])
+            if scores is not None:
+                self.incumbents[rung] = Incumbent(trial.number, mean, scores)
+        if rung == len(self.ladder) - 1:
+            if self.best is None or self.goal.better(mean, self.best.score):
+                self.best = Best(trial.number, mean)
+            if trial.origin is Origin.DEFAULT:
+                self.default_score = mean
+
+    # Derived
+
+    @property
+    def goal(self) -> Goal:
+        """Direction of the objective."""
+        return self.study.spec.objective.goal
+
+    def index(self, repeat: int, fold: int) -> int:
+        """Place of a fold run in its trial."""
+        return repeat * self.folds_in_repeat + fold
+
+    def counted_score(self, trace: Trace) -> float | None:
+        """The score that stands under the study's score rule."""
+        return trace.best if self.study.spec.evaluation.score is Score.BEST else trace.score
+
+    def rung_of(self, trial: Trial) -> Fidelity:
+        """The rung a trial is working on."""
+        return self.ladder[trial.rung]
+
+    def target(self, trial: Trial) -> int:
+        """Epochs to advance a fold run of the trial to: the rung's, or further where no decision needs a pause.
+
+        A trial alone on its one fold may run on while the scheduler judges its reports: a stopping scheduler cancels
+        it if need be, and the default configuration always climbs.
+        """
+        rung = trial.rung
+        if self.climbs_at_once or trial.origin is Origin.DEFAULT:
+            while rung + 1 < len(self.ladder) and self.ladder[rung].folds == self.ladder[rung + 1].folds == 1:
+                rung += 1
+        return self.ladder[rung].epochs
+
+    @property
+    def no_more_trials(self) -> bool:
+        """Whether no new trial can come: the budget is used or the space exhausted, and nothing is on its way."""
+        all_asked = self.exhausted or self.next_number > self.study.spec.budget.trials
+        return all_asked and not self.suggestions and not self.asked
+
+    @property
+    def slots_left(self) -> bool:
+        """Whether the study may occupy one more worker."""
+        slots = self.study.spec.budget.slots
+        return slots is None or len(self.serving) < slots
+
+    @property
+    def hands_out(self) -> bool:
+        """Whether segments may start."""
+        return self.study.state in (StudyState.PENDING, StudyState.RUNNING)
+
+    def progress(self) -> Progress:
+        """The counts as of now."""
+        return Progress(
+            trials={state: n for state, n in self.counts.items() if n},
+            rungs=tuple(self.rungs),
+            best=self.best,
+            default_score=self.default_score,
+            busy=len(self.serving),
+            epochs=self.epochs,
+            full_epochs=self.full_epochs,
+            train_seconds=self.train_seconds,
+        )
+
+    def observe(self, trial: Trial) -> None:
+        """Note what the searcher should be told of a trial."""
+        if self.study.spec.search.algorithm.adaptive:
+            self.told[trial.number] = observation(trial)
+
+
+def observation(trial: Trial) -> Observation:
+    """What a searcher may know of a trial."""
+    return Observation(
+        trial.number, trial.parameters, trial.state, trial.rung, trial.scores[-1] if trial.scores else None
+    )
+
+
+def in_flight(trial: Trial) -> int:
+    """How many of its fold runs are with workers."""
+    return sum(run.state is FoldRunState.HANDED_OUT for run in trial.fold_runs)
+
+
+def opened(active: ActiveStudy, trial: Trial) -> Trial:
+    """The trial with the fold runs of its current rung READY, unless they have its score already."""
+    rung = active.rung_of(trial)
+    for index in range(rung.folds):
+        if index >= len(trial.fold_runs):
+            repeat, fold = active.study.spec.evaluation.place(index)
+            trial = replace(trial, fold_runs=(*trial.fold_runs, FoldRun(repeat, fold)))
+        elif trial.fold_runs[index].state is FoldRunState.WAITING and trial.fold_runs[index].epoch < rung.epochs:
+            trial = trial.with_fold_run(index, replace(trial.fold_runs[index], state=FoldRunState.READY))
+    return trial

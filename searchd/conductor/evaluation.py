@@ -1,0 +1,302 @@
+"""How trials are evaluated: reports become scores, scores complete rungs, rungs decide what becomes of the trial."""
+
+import statistics
+from collections import deque
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from searchd.conductor.active import FINISHERS, ActiveStudy, in_flight, opened
+from searchd.conductor.mind import Mind
+from searchd.conductor.racing import race_lost
+from searchd.domain.facts import MeasurementAdded, StudyPut, TrialPut
+from searchd.domain.measurement import Measurement, is_finite
+from searchd.domain.study import Racing, StudyState
+from searchd.domain.trial import FoldRun, FoldRunKey, FoldRunState, Origin, Trial, TrialNumber, TrialState
+from searchd.ports.engine import CancelSegment, Ended, Forget, Outcome, Report, Segment, SegmentReported
+from searchd.ports.scheduler import Verdict
+
+LASTING_SECONDS = 20.0
+"""Fold runs that train longer may have left a checkpoint even where no rung asked for one."""
+
+
+def held_run(active: ActiveStudy, key: FoldRunKey, attempt: int) -> tuple[Trial, int, FoldRun] | None:
+    """The trial, index and fold run that an attempt belongs to; None if the attempt is not the newest or is over."""
+    trial = active.trials.get(key.trial)
+    index = active.index(key.repeat, key.fold)
+    if trial is None or index >= len(trial.fold_runs):
+        return None
+    run = trial.fold_runs[index]
+    if run.state is not FoldRunState.HANDED_OUT or run.attempt != attempt:
+        return None
+    return trial, index, run
+
+
+def reported(mind: Mind, active: ActiveStudy, event: SegmentReported, now: datetime) -> None:
+    """Take in what a worker reported; late and duplicate reports change nothing."""
+    found = held_run(active, event.key, event.attempt)
+    if found is None:
+        return
+    trial, index, _ = found
+    before = trial
+    for report in event.reports:
+        trial = _report_taken(mind, active, trial, index, event.attempt, report, now)
+        if trial.state.ended or trial.fold_runs[index].state is not FoldRunState.HANDED_OUT:
+            break
+    else:
+        if event.ended is not None:
+            trial = _segment_ended(mind, active, trial, index, event.ended, now)
+    if trial is not before:
+        mind.emit(TrialPut(trial))
+
+
+def _report_taken(
+    mind: Mind, active: ActiveStudy, trial: Trial, index: int, attempt: int, report: Report, now: datetime
+) -> Trial:
+    run = trial.fold_runs[index]
+    trace = active.traces.get((trial.number, index))
+    if trace is not None and trace.attempt == attempt and report.epoch <= trace.epoch:
+        return trial
+    measurement = Measurement(
+        trial.number, run.repeat, run.fold, report.epoch, attempt, report.metrics, report.seconds, report.at
+    )
+    mind.emit(MeasurementAdded(active.study.name, measurement))
+    active.count(measurement)
+    trial = replace(trial, train_seconds=trial.train_seconds + report.seconds)
+    metric = active.study.spec.objective.metric
+    value = report.metrics.get(metric)
+    if value is None:
+        reason = f"epoch {report.epoch} reported no {metric!r}, only {', '.join(sorted(report.metrics)) or 'nothing'}"
+        return end_trial(mind, active, trial, TrialState.FAILED, now, reason)
+    if not is_finite(value):
+        reason = f"{metric} is {value} at epoch {report.epoch} of fold {run.fold}"
+        return end_trial(mind, active, trial, TrialState.INFEASIBLE, now, reason)
+    if report.epoch not in active.ladder_epochs:
+        return trial
+    return advance(mind, active, _scored(active, trial, index, report.epoch), now)
+
+
+def _scored(active: ActiveStudy, trial: Trial, index: int, epoch: int) -> Trial:
+    """The trial with the fold run's standing score noted at an epoch."""
+    run = trial.fold_runs[index]
+    score = active.counted_score(active.traces[trial.number, index])
+    if score is None or (run.scores and run.scores[-1][0] >= epoch):
+        return trial
+    return trial.with_fold_run(index, replace(run, scores=(*run.scores, (epoch, score))))
+
+
+def _segment_ended(mind: Mind, active: ActiveStudy, trial: Trial, index: int, ended: Ended, now: datetime) -> Trial:
+    run = trial.fold_runs[index]
+    trace = active.traces.get((trial.number, index))
+    match ended.outcome:
+        case Outcome.REACHED | Outcome.FINISHED:
+            finished = ended.outcome is Outcome.FINISHED or ended.epoch >= active.ladder[-1].epochs
+            state = FoldRunState.FINISHED if finished else FoldRunState.WAITING
+            if finished and trace is not None:
+                trial = _scored(active, trial, index, ended.epoch)
+            trial = trial.with_fold_run(index, replace(trial.fold_runs[index], state=state, epoch=ended.epoch))
+            if trial.fold_runs[index].score_at(run.target) is None:
+                reason = f"fold {run.fold} ended at epoch {ended.epoch} without reporting a score"
+                return end_trial(mind, active, trial, TrialState.FAILED, now, reason, ended.log_tail)
+            return advance(mind, active, trial, now)
+        case Outcome.INFEASIBLE:
+            return end_trial(mind, active, trial, TrialState.INFEASIBLE, now, ended.reason, ended.log_tail)
+        case Outcome.FAILED:
+            return end_trial(mind, active, trial, TrialState.FAILED, now, ended.reason, ended.log_tail)
+        case Outcome.CANCELLED | Outcome.DRAINED:
+            return handed_back(active, trial, index, replace(run, epoch=max(run.epoch, ended.epoch)))
+        case _:
+            assert_never(ended.outcome)
+
+
+def handed_back(active: ActiveStudy, trial: Trial, index: int, run: FoldRun) -> Trial:
+    """The trial with a fold run that must be handed out again."""
+    active.ready.appendleft(trial.number)
+    return trial.with_fold_run(index, replace(run, state=FoldRunState.READY))
+
+
+def advance(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Trial:
+    """Complete every rung that has all its scores, and say what becomes of the trial."""
+    while not trial.state.ended:
+        rung = active.rung_of(trial)
+        scores = {
+            index: score
+            for index, run in enumerate(trial.fold_runs[: rung.folds])
+            if (score := run.score_at(rung.epochs)) is not None
+        }
+        if len(scores) < rung.folds:
+            return _raced(mind, active, trial, scores, now)
+        mean = statistics.fmean(scores.values())
+        trial = trial.climbed(mean)
+        if trial.rung == len(active.ladder):
+            return end_trial(mind, active, trial, TrialState.COMPLETED, now)
+        match _verdict(active, trial, mean):
+            case Verdict.CLIMB:
+                trial = queued(active, opened(active, trial))
+                active.observe(trial)
+            case Verdict.PAUSE:
+                trial = trial.paused()
+                active.observe(trial)
+                return trial
+            case Verdict.STOP:
+                reason = f"not among the best 1/{active.study.spec.scheduler.eta} at {_rung(active, trial.rung - 1)}"
+                return end_trial(mind, active, trial, TrialState.STOPPED, now, reason)
+    return trial
+
+
+def _verdict(active: ActiveStudy, trial: Trial, mean: float) -> Verdict:
+    signed = active.goal.signed(mean)
+    if trial.origin is Origin.DEFAULT:
+        active.scheduler.recorded(trial.number, trial.rung - 1, signed, climbed=True)
+        return Verdict.CLIMB
+    return active.scheduler.completed(trial.number, trial.rung - 1, signed)
+
+
+def _raced(mind: Mind, active: ActiveStudy, trial: Trial, scores: dict[int, float], now: datetime) -> Trial:
+    """End the trial if the race is lost, else see that its next fold is handed out."""
+    rule = active.study.spec.evaluation.racing
+    incumbent = active.incumbents[trial.rung]
+    if (
+        scores
+        and rule is not Racing.NONE
+        and incumbent is not None
+        and trial.origin is not Origin.DEFAULT
+        and race_lost(rule, scores, incumbent.scores, active.goal)
+    ):
+        reason = f"lost the race at {_rung(active, trial.rung)} after {len(scores)} folds to trial {incumbent.trial}"
+        return end_trial(mind, active, trial, TrialState.STOPPED, now, reason)
+    if rule is not Racing.NONE and not in_flight(trial) and _next_ready(active, trial) is not None:
+        active.ready.appendleft(trial.number)
+    return trial
+
+
+def _rung(active: ActiveStudy, rung: int) -> str:
+    folds, epochs = active.ladder[rung].folds, active.ladder[rung].epochs
+    return f"{folds} fold{'s' * (folds > 1)} x {epochs} epoch{'s' * (epochs > 1)}"
+
+
+def end_trial(
+    mind: Mind,
+    active: ActiveStudy,
+    trial: Trial,
+    state: TrialState,
+    now: datetime,
+    reason: str = "",
+    log_tail: str = "",
+) -> Trial:
+    """The trial in a final state; its fold runs that workers hold are cancelled, its files released."""
+    for run in trial.fold_runs:
+        held = (FoldRunKey(trial.study, trial.number, run.repeat, run.fold), run.attempt)
+        holder = mind.holders.get(held) if run.state is FoldRunState.HANDED_OUT else None
+        if holder is not None:
+            mind.command(CancelSegment(holder.id, *held))
+    if trial.state is TrialState.PAUSED:
+        active.scheduler.forget(trial.number, trial.rung - 1)
+    lasted = trial.train_seconds > LASTING_SECONDS or any(run.attempt > 1 for run in trial.fold_runs)
+    if lasted or len(active.ladder) > 1:
+        mind.command(Forget(trial.study, trial.number))
+    if state in (TrialState.FAILED, TrialState.INFEASIBLE):
+        active.last_failure = f"trial {trial.number}: {reason}"
+    ended = trial.ended(state, now, reason, log_tail)
+    active.observe(ended)
+    return ended
+
+
+def queued(active: ActiveStudy, trial: Trial) -> Trial:
+    """Note that the trial's READY fold runs wait: all at once without a race, else one and the rest if slots idle."""
+    waiting = sum(run.state is FoldRunState.READY for run in trial.fold_runs)
+    if active.study.spec.evaluation.racing is Racing.NONE:
+        active.ready.extendleft([trial.number] * waiting)
+    elif waiting:
+        active.ready.appendleft(trial.number)
+        if waiting > 1:
+            active.extra.append(trial.number)
+    return trial
+
+
+def _next_ready(active: ActiveStudy, trial: Trial) -> int | None:
+    for index, run in enumerate(trial.fold_runs[: active.rung_of(trial).folds]):
+        if run.state is FoldRunState.READY:
+            return index
+    return None
+
+
+def has_work(active: ActiveStudy) -> bool:
+    """Whether a segment could probably be handed out; queues may hold outdated entries, which handing out clears."""
+    return bool(
+        active.hands_out
+        and (
+            active.ready
+            or active.suggestions
+            or active.extra
+            or active.scheduler.promotable() is not None
+            or (finishing(active) and active.scheduler.best_paused() is not None)
+        )
+    )
+
+
+def finishing(active: ActiveStudy) -> bool:
+    """Whether paused trials should be promoted out of turn: no new trials come, and too few will complete the top."""
+    return active.no_more_trials and active.finishers + len(active.climbing) < FINISHERS
+
+
+def next_segment(mind: Mind, active: ActiveStudy, now: datetime) -> Segment | None:
+    """Hand out the fold run that the study wants most, or None if it wants nothing now.
+
+    First what continues a trial, then promotions, then new trials, then folds that a race may yet make needless.
+    """
+    trial = (
+        _from_queue(active, active.ready) or _promoted(mind, active, now) or _new(active, now) or _from_extra(active)
+    )
+    return None if trial is None else _handed_out(mind, active, trial, now)
+
+
+def _from_queue(active: ActiveStudy, queue: deque[TrialNumber]) -> Trial | None:
+    while queue:
+        trial = active.trials.get(queue.popleft())
+        if trial is not None and trial.state is not TrialState.PAUSED and _next_ready(active, trial) is not None:
+            return trial
+    return None
+
+
+def _from_extra(active: ActiveStudy) -> Trial | None:
+    trial = _from_queue(active, active.extra)
+    if trial is not None:
+        active.extra.append(trial.number)
+    return trial
+
+
+def _promoted(mind: Mind, active: ActiveStudy, now: datetime) -> Trial | None:
+    while True:
+        chosen = active.scheduler.promotable()
+        if chosen is None and finishing(active):
+            chosen = active.scheduler.best_paused()
+        if chosen is None:
+            return None
+        number, rung = chosen
+        active.scheduler.promoted(number, rung)
+        trial = opened(active, active.trials[number].running(now))
+        trial = advance(mind, active, trial, now)
+        if trial.state is TrialState.RUNNING and _next_ready(active, trial) is not None:
+            return queued(active, trial)
+        mind.emit(TrialPut(trial))
+
+
+def _new(active: ActiveStudy, now: datetime) -> Trial | None:
+    if not active.suggestions:
+        return None
+    number, parameters = active.suggestions.popleft()
+    trial = Trial(active.study.name, number, parameters, Origin.SEARCH, created_at=now)
+    return queued(active, opened(active, trial))
+
+
+def _handed_out(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Segment:
+    index = _next_ready(active, trial)
+    if index is None:
+        raise ValueError(f"trial {trial.number} has nothing to hand out")
+    run = trial.fold_runs[index]
+    run = replace(run, state=FoldRunState.HANDED_OUT, attempt=run.attempt + 1, target=active.target(trial))
+    mind.emit(TrialPut(trial.running(now).with_fold_run(index, run)))
+    if active.study.state is StudyState.PENDING:
+        mind.emit(StudyPut(active.study.started(now)))
+    return Segment(active.task, trial.number, trial.parameters, run.repeat, run.fold, run.attempt, run.target)

@@ -1,0 +1,103 @@
+"""What goes into the conductor and what comes out, beyond the engine's and the searchers' messages."""
+
+from dataclasses import dataclass, field
+
+from searchd.domain.errors import SearchdError
+from searchd.domain.facts import Fact
+from searchd.domain.space import Parameters
+from searchd.domain.study import Study, StudyName
+from searchd.ports.engine import EngineCommand, EngineEvent
+from searchd.ports.searcher import SearchCommand, SearchFailed, Suggested
+
+
+@dataclass(frozen=True, slots=True)
+class CreateStudy:
+    """Start a study; ``default`` becomes trial 1 unless None."""
+
+    study: Study
+    default: Parameters | None
+
+
+@dataclass(frozen=True, slots=True)
+class StopStudy:
+    """End a study that has not ended."""
+
+    study: StudyName
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteStudy:
+    """Delete a study that has ended, given as it stands."""
+
+    study: Study
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A caller's mutation; the answer carries ``token`` back. An empty request_id is not remembered."""
+
+    token: object
+    request_id: str
+    digest: str
+    body: CreateStudy | StopStudy | DeleteStudy
+
+
+@dataclass(frozen=True, slots=True)
+class SearchReopened:
+    """The searcher of a study was rebuilt from the store and can be asked again."""
+
+    study: StudyName
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The engine has adopted what there was: what no worker holds now can be handed out again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A timer that the conductor asked for has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseStudy:
+    """Set a study aside after an internal fault."""
+
+    study: StudyName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrainRequested:
+    """The server is leaving: start nothing more, let workers save."""
+
+
+Input = (
+    Request | EngineEvent | Suggested | SearchFailed | SearchReopened | Reconciled | Tick | DrainRequested | PauseStudy
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a request: a study as it now stands, or an error."""
+
+    token: object
+    result: Study | SearchdError
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenSearch:
+    """Rebuild the searcher of a study from the store, then say SearchReopened."""
+
+    study: StudyName
+
+
+Command = EngineCommand | SearchCommand | Answer | ReopenSearch
+
+
+@dataclass(slots=True)
+class Decision:
+    """What follows from an input: facts to commit, and commands to carry out once they are committed."""
+
+    facts: list[Fact] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)

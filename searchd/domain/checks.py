@@ -1,0 +1,217 @@
+"""Whether a study definition makes sense by itself, whatever the trainable, the data and the cluster are."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from searchd.domain.draft import StudyDraft
+from searchd.domain.errors import Violation
+from searchd.domain.fidelity import Fidelity, is_ladder
+from searchd.domain.space import Choice, ParameterValue, SearchSpace, shorthand_name
+from searchd.domain.space import violations as space_violations
+from searchd.domain.study import Algorithm, Budget, Dataset, Evaluation, Resources, Retry, SchedulerAlgorithm
+
+LABEL_KEY_PATTERN = r"[a-z][a-z0-9_-]{0,62}"
+MAX_LABEL_CHARACTERS = 256
+MAX_LABELS = 64
+MAX_SEED = 2**32 - 1
+GRID_ALGORITHMS = (Algorithm.GRID, Algorithm.RANDOM)
+
+
+def merged(*stages: Iterable[Violation]) -> tuple[Violation, ...]:
+    """The violations of all stages in order; a later stage says nothing of a path that an earlier one found wrong.
+
+    What an earlier stage could not read reaches the later ones as unset, so what they say of it would mislead.
+    """
+    found: list[Violation] = []
+    for stage in stages:
+        known = {violation.path for violation in found}
+        found.extend(dict.fromkeys(v for v in stage if v.path not in known))
+    return tuple(found)
+
+
+def draft_violations(draft: StudyDraft) -> Iterator[Violation]:
+    """Everything that is wrong with a draft before it meets a trainable, a dataset or a cluster.
+
+    Yields:
+        Each mistake with its path in the study file's terms and a remedy; nothing for a sensible draft.
+    """
+    if not draft.trainable:
+        yield Violation("trainable", "is not set", "name one of those that `searchd trainables` lists")
+    yield from _objective_violations(draft)
+    yield from _dataset_violations(draft.dataset)
+    yield from space_violations(draft.space)
+    yield from _space_value_violations(draft.space)
+    yield from algorithm_violations(draft.space, draft.search.algorithm)
+    yield from _fixed_violations(draft)
+    yield from _seed_violations("seed", draft.seed)
+    yield from _evaluation_violations(draft.evaluation)
+    yield from _scheduler_violations(draft)
+    yield from _resource_violations(draft.resources)
+    yield from _budget_violations(draft.budget)
+    yield from _retry_violations(draft.retry)
+    yield from _label_violations(draft.labels)
+
+
+def algorithm_violations(space: SearchSpace, algorithm: Algorithm) -> Iterator[Violation]:
+    """What of a space the search algorithm cannot propose: grid values for a model, intervals for a grid.
+
+    The service calls it again with the trainable's default space when a study gives none.
+    """
+    for parameter in space.parameters:
+        shorthand = shorthand_name(parameter.domain)
+        path = f"search_space.{parameter.name}.{shorthand}"
+        if shorthand == "grid" and algorithm not in GRID_ALGORITHMS:
+            message = f"grid values do not go with search.algorithm {algorithm.value}"
+            yield Violation(path, message, "write choice, or set search.algorithm to grid or random")
+        elif algorithm is Algorithm.GRID and not isinstance(parameter.domain, Choice):
+            message = "a grid search cannot enumerate an interval"
+            yield Violation(path, message, "list its values with grid, or use another search.algorithm")
+
+
+def _objective_violations(draft: StudyDraft) -> Iterator[Violation]:
+    if len(draft.objectives) > 1:
+        yield Violation("objectives", f"there are {len(draft.objectives)}, and it is one objective for now", "keep one")
+    for index, objective in enumerate(draft.objectives):
+        if not objective.metric:
+            yield Violation(f"objectives[{index}].metric", "is not set", "name a metric that the trainable declares")
+
+
+def _dataset_violations(dataset: Dataset | None) -> Iterator[Violation]:
+    if dataset is not None and bool(dataset.builtin) == bool(dataset.uri):
+        message = "names both a bundled dataset and a file" if dataset.uri else "names no source of rows"
+        yield Violation("dataset", message, "set exactly one of builtin and uri")
+
+
+def _space_value_violations(space: SearchSpace) -> Iterator[Violation]:
+    for parameter in space.parameters:
+        path = f"search_space.{parameter.name}"
+        if not parameter.name:
+            yield Violation("search_space", "has a parameter without a name", "name every parameter")
+        if isinstance(parameter.domain, Choice) and not all(map(_is_json, parameter.domain.options)):
+            yield _not_json(f"{path}.{shorthand_name(parameter.domain)}")
+        for condition in parameter.when:
+            if not condition.values:
+                remedy = "list at least one, or leave the condition out"
+                yield Violation(f"{path}.when.{condition.parameter}", "has no values", remedy)
+
+
+def _fixed_violations(draft: StudyDraft) -> Iterator[Violation]:
+    searched = draft.space.names()
+    for name, value in draft.fixed.items():
+        path = f"fixed.{name}"
+        if not name:
+            yield Violation("fixed", "has a parameter without a name", "name every parameter")
+        if name in searched:
+            yield Violation(path, "is in search_space as well", "keep it in one of the two")
+        if not _is_json(value):
+            yield _not_json(path)
+
+
+def _seed_violations(path: str, seed: int) -> Iterator[Violation]:
+    if not 0 <= seed <= MAX_SEED:
+        yield Violation(path, f"{seed} is not a seed", f"use a whole number from 0 to {MAX_SEED}")
+
+
+def _evaluation_violations(evaluation: Evaluation) -> Iterator[Violation]:
+    if evaluation.folds != 0 and evaluation.folds < 2:
+        remedy = "use at least 2, or evaluation.holdout for a single split"
+        yield Violation("evaluation.folds", f"{evaluation.folds} cannot be cross-validated", remedy)
+    if not 0 < evaluation.holdout < 1:
+        message = f"{evaluation.holdout} is not a share of the rows"
+        yield Violation("evaluation.holdout", message, "use a number between 0 and 1, such as 0.2")
+    yield from _seed_violations("evaluation.split_seed", evaluation.split_seed)
+    yield from _at_least("evaluation.repeats", evaluation.repeats, 1)
+    yield from _at_least("evaluation.epochs", evaluation.epochs, 1)
+    if evaluation.ladder:
+        yield from _ladder_violations(evaluation)
+
+
+def _ladder_violations(evaluation: Evaluation) -> Iterator[Violation]:
+    path = "evaluation.ladder"
+    for index, rung in enumerate(evaluation.ladder):
+        if rung.folds < 1 or rung.epochs < 1:
+            yield Violation(f"{path}[{index}]", f"{_rung(rung)} trains nothing", "use at least 1 fold and 1 epoch")
+    if not is_ladder(evaluation.ladder):
+        remedy = "let every rung have at least the folds and epochs of the one before, and more of one of them"
+        yield Violation(path, "does not climb", remedy)
+    if evaluation.ladder[-1] != evaluation.top:
+        message = f"ends at {_rung(evaluation.ladder[-1])}, but a full evaluation is {_rung(evaluation.top)}"
+        yield Violation(path, message, f"end it with [{evaluation.top.folds}, {evaluation.top.epochs}]")
+
+
+def _scheduler_violations(draft: StudyDraft) -> Iterator[Violation]:
+    scheduler = draft.scheduler
+    if scheduler is None:
+        return
+    yield from _at_least("scheduler.eta", scheduler.eta, 2)
+    yield from _at_least("scheduler.min_epochs", scheduler.min_epochs, 1)
+    if scheduler.min_epochs > max(draft.evaluation.epochs, 1):
+        message = f"{scheduler.min_epochs} is more than evaluation.epochs, which is {draft.evaluation.epochs}"
+        yield Violation("scheduler.min_epochs", message, "use fewer, or raise evaluation.epochs")
+    if scheduler.algorithm is SchedulerAlgorithm.NONE and draft.evaluation.ladder:
+        message = "there is no scheduler to climb it"
+        yield Violation("evaluation.ladder", message, "leave it out, or set scheduler.algorithm to asha")
+
+
+def _resource_violations(resources: Resources) -> Iterator[Violation]:
+    if not 0 < resources.cpus < math.inf:
+        yield Violation("resources.cpus", f"{resources.cpus} CPUs run nothing", "use a number above 0")
+    if not 0 <= resources.gpus < math.inf:
+        yield Violation("resources.gpus", f"{resources.gpus} is not a number of GPUs", "use 0 or more")
+    elif resources.gpus > 1 and resources.gpus != int(resources.gpus):
+        message = f"{resources.gpus} GPUs cannot be divided"
+        yield Violation("resources.gpus", message, "use a share up to 1, or a whole number")
+
+
+def _budget_violations(budget: Budget) -> Iterator[Violation]:
+    yield from _at_least("budget.trials", budget.trials, 1)
+    if budget.slots is not None:
+        yield from _at_least("budget.slots", budget.slots, 1)
+    if budget.wall_time is not None and budget.wall_time.total_seconds() <= 0:
+        yield Violation("budget.wall_time", "is not above 0", "use a duration such as 90s, 15m or 12h")
+
+
+def _retry_violations(retry: Retry) -> Iterator[Violation]:
+    yield from _at_least("retry.attempts", retry.attempts, 1)
+    if retry.segment_timeout.total_seconds() <= 0:
+        yield Violation("retry.segment_timeout", "is not above 0", "use a duration such as 90s, 15m or 12h")
+
+
+def _label_violations(labels: Mapping[str, str]) -> Iterator[Violation]:
+    if len(labels) > MAX_LABELS:
+        yield Violation("labels", f"there are {len(labels)}", f"keep at most {MAX_LABELS}")
+    for key, value in labels.items():
+        path = f"labels.{key}"
+        if not re.fullmatch(LABEL_KEY_PATTERN, key):
+            yield Violation(path, "is not a label's name", f"use a name that matches {LABEL_KEY_PATTERN}")
+        if len(value) > MAX_LABEL_CHARACTERS:
+            remedy = f"use at most {MAX_LABEL_CHARACTERS}"
+            yield Violation(path, f"has {len(value)} characters", remedy)
+        elif not value.isprintable():
+            yield Violation(path, "has characters that cannot be printed", "use plain text on one line")
+
+
+def _at_least(path: str, value: int, least: int) -> Iterator[Violation]:
+    if value < least:
+        kind = "is negative" if value < 0 else "is too few" if least == 1 else "is too small"
+        yield Violation(path, f"{value} {kind}", f"use at least {least}")
+
+
+def _rung(rung: Fidelity) -> str:
+    return f"[{rung.folds}, {rung.epochs}]"
+
+
+def _not_json(path: str) -> Violation:
+    return Violation(path, "holds a number that is not finite", "use finite numbers, text, true, false or null")
+
+
+def _is_json(value: ParameterValue) -> bool:
+    match value:
+        case float():
+            return math.isfinite(value)
+        case list() | tuple():
+            return all(map(_is_json, value))
+        case dict():
+            return all(map(_is_json, value.values()))
+    return True

@@ -1,0 +1,50 @@
+"""A study as a caller wrote it: what is unset is decided by the service, which knows the trainable and the data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from searchd.domain.space import Parameters, SearchSpace
+from searchd.domain.study import (
+    Budget,
+    Dataset,
+    Evaluation,
+    Objective,
+    Resources,
+    Retry,
+    Scheduler,
+    SchedulerMode,
+    Search,
+    Split,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyDraft:
+    """A definition with gaps; the fields are those of StudySpec unless said otherwise.
+
+    Attributes:
+        trainable: Registered name; empty if unset.
+        objectives: As written; empty means the trainable's first metric.
+        space: Empty means the trainable's default space.
+        scheduler: None means ASHA where there is a ladder to climb, else none.
+        mode: ASHA's form; None means promotion if the trainable can pause, else stopping. Overrides scheduler.mode.
+        split: None means group with dataset.groups, else stratified for classification, else k-fold. Overrides
+            evaluation.split.
+    """
+
+    trainable: str
+    objectives: tuple[Objective, ...] = ()
+    space: SearchSpace = field(default_factory=SearchSpace)
+    dataset: Dataset | None = None
+    fixed: Parameters = field(default_factory=dict)
+    seed: int = 0
+    search: Search = field(default_factory=Search)
+    scheduler: Scheduler | None = None
+    mode: SchedulerMode | None = None
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    split: Split | None = None
+    resources: Resources = field(default_factory=Resources)
+    budget: Budget = field(default_factory=Budget)
+    retry: Retry = field(default_factory=Retry)
+    priority: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,165 @@
+"""Studies: create, read, stop, delete. Reads come from the store, so they show only what is durable."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+
+from searchd.conductor.messages import CreateStudy, DeleteStudy, StopStudy
+from searchd.domain.draft import StudyDraft
+from searchd.domain.errors import (
+    InvalidArgument,
+    RequestReused,
+    StudyExists,
+    StudyNotFound,
+    Violation,
+)
+from searchd.domain.study import ID_PATTERN, Study, StudyName, StudyState, study_name
+from searchd.ports.catalog import Catalog, Datasets
+from searchd.ports.clock import Clock
+from searchd.ports.store import Store
+from searchd.service.definition import Surroundings, define
+from searchd.service.loop import Loop
+
+
+class Studies:
+    """Use cases of studies."""
+
+    def __init__(self, store: Store, loop: Loop, catalog: Catalog, datasets: Datasets, clock: Clock) -> None:
+        self._store = store
+        self._loop = loop
+        self._catalog = catalog
+        self._datasets = datasets
+        self._clock = clock
+
+    async def create(
+        self,
+        project: str,
+        study_id: str,
+        draft: StudyDraft,
+        violations: Sequence[Violation],
+        *,
+        request_id: str,
+        digest: str,
+        validate_only: bool,
+    ) -> Study:
+        """Start a study; with an existing name and the same definition, the study that exists.
+
+        Args:
+            project: Id of the project.
+            study_id: Id of the study; empty to have one made from the trainable's name.
+            draft: The definition as written.
+            violations: What decoding it found.
+            request_id: For repeats; empty if the caller gave none.
+            digest: Digest of the request's body.
+            validate_only: Check, and answer with what would be created.
+
+        Raises:
+            InvalidArgument: an id is malformed, or a trainable's module cannot be imported.
+            InvalidStudy: the definition has violations, all of them listed.
+            StudyExists: another study has that name.
+            RequestReused: the request_id came with another body before.
+            Overloaded: too many requests wait.
+            ServerStopping: the server is leaving.
+            StoreUnavailable: the store failed; nothing was created.
+        """
+        for field, value in (("parent", project), ("study_id", study_id)):
+            if value and not re.fullmatch(ID_PATTERN, value):
+                raise InvalidArgument(field, f"{value!r} is not an id", f"use {ID_PATTERN}")
+        answered = await self._answered(request_id, digest)
+        if answered is not None:
+            return answered
+        cards = await asyncio.to_thread(self._catalog.cards)
+        inspection = None
+        if draft.dataset is not None:
+            inspection = await asyncio.to_thread(self._datasets.inspect, draft.dataset, draft.evaluation)
+        nodes = self._loop.conductor.mind.cluster.nodes
+        spec = define(draft, violations, Surroundings(cards, inspection, nodes))
+        name = study_name(project, study_id) if study_id else await self._free_name(project, spec.trainable)
+        card = cards[spec.trainable]
+        study = Study(name, spec, card.code, inspection.fingerprint if inspection else "", self._clock.now())
+        existing = await self._find(name)
+        if existing is not None:
+            differing = existing.spec.differing(spec)
+            if differing:
+                raise StudyExists(name, differing)
+            return existing
+        if validate_only:
+            return study
+        default = None
+        if spec.search.default_first and card.default is not None:
+            default = {n: v for n, v in card.default.items() if n not in spec.fixed}
+        return await self._loop.request(CreateStudy(study, default), request_id, digest)
+
+    async def get(self, name: StudyName) -> Study:
+        """A study.
+
+        Raises:
+            StudyNotFound: there is none of that name.
+        """
+        return await asyncio.to_thread(self._store.study, name)
+
+    async def list(
+        self,
+        project: str,
+        states: frozenset[StudyState] | None,
+        labels: Mapping[str, str],
+        after: StudyName | None,
+        limit: int,
+    ) -> Sequence[Study]:
+        """Up to ``limit`` studies of a project in name order."""
+        return await asyncio.to_thread(self._store.studies, project, states, dict(labels), after, limit)
+
+    async def stop(self, name: StudyName, *, request_id: str, digest: str) -> Study:
+        """End a study with what it has; an ended one is left as it is.
+
+        Raises:
+            StudyNotFound: there is none of that name.
+            RequestReused, Overloaded, ServerStopping, StoreUnavailable: as in ``create``.
+        """
+        answered = await self._answered(request_id, digest)
+        if answered is not None:
+            return answered
+        study = await self.get(name)
+        if study.state.ended:
+            return study
+        try:
+            return await self._loop.request(StopStudy(name), request_id, digest)
+        except StudyNotFound:
+            return await self.get(name)
+
+    async def delete(self, name: StudyName, *, request_id: str, digest: str) -> None:
+        """Delete an ended study and everything in it.
+
+        Raises:
+            StudyNotFound: there is none of that name.
+            StudyActive: it has not ended.
+            RequestReused, Overloaded, ServerStopping, StoreUnavailable: as in ``create``.
+        """
+        if await self._answered(request_id, digest) is None:
+            await self._loop.request(DeleteStudy(await self.get(name)), request_id, digest)
+
+    async def _answered(self, request_id: str, digest: str) -> Study | None:
+        """The answer that this request got before, or None."""
+        if not request_id:
+            return None
+        before = await asyncio.to_thread(self._store.answered, request_id)
+        if before is None:
+            return None
+        if before.digest != digest:
+            raise RequestReused(request_id)
+        return before.study
+
+    async def _find(self, name: StudyName) -> Study | None:
+        try:
+            return await self.get(name)
+        except StudyNotFound:
+            return None
+
+    async def _free_name(self, project: str, trainable: str) -> StudyName:
+        """A name made from the trainable's, numbered from 1."""
+        stem = re.sub(r"[^a-z0-9]+", "-", trainable.lower()).strip("-")[:50] or "study"
+        stem = stem if stem[0].isalpha() else f"study-{stem}"
+        number = 1
+        while await self._find(study_name(project, f"{stem}-{number}")) is not None:
+            number += 1
+        return study_name(project, f"{stem}-{number}")
