@@ -39,7 +39,7 @@ class Worker:
     study: ActiveStudy | None = None
     held: deque[tuple[FoldRunKey, int]] = field(default_factory=deque)
     deadline: datetime | None = None
-    has_timer: bool = False
+    timer: datetime | None = None
     sequence: int = 0
     acknowledged: int = 0
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from searchd.conductor.active import ActiveStudy, observation, opened
 from searchd.conductor.cluster import IDLE_AFTER, Worker, WorkerState
-from searchd.conductor.dispatch import dispatch, expect_end, line_up, pool_of
+from searchd.conductor.dispatch import dispatch, expect_end, line_up, pool_of, wake_at_deadline
 from searchd.conductor.evaluation import end_trial, finishing, handed_back, held_run, queued, reported
 from searchd.conductor.messages import (
     Answer,
@@ -96,7 +96,7 @@ class Conductor:
             case SegmentStarted(worker, key, attempt, elapsed):
                 found = mind.cluster.workers.get(worker)
                 if found is not None and found.held and found.held[0] == (key, attempt):
-                    expect_end(mind, found, now - elapsed)
+                    expect_end(mind, found, now - elapsed, slack=timedelta(0))
             case WorkerReady(worker):
                 self._ready(worker, now)
             case WorkerAdopted():
@@ -393,12 +393,11 @@ class Conductor:
                         self._stop(timed, "wall_time is over", StudyState.SUCCEEDED, now)
 
     def _deadline(self, worker: Worker, now: datetime) -> None:
-        worker.has_timer = False
+        worker.timer = None
         if worker.deadline is None or worker.study is None or worker.id not in self._mind.cluster.workers:
             return
         if worker.deadline > now:
-            worker.has_timer = True
-            self._mind.set_timer(worker.deadline, worker)
+            wake_at_deadline(self._mind, worker)
             return
         seconds = worker.study.study.spec.retry.segment_timeout.total_seconds()
         self._mind.command(KillWorker(worker.id, f"timed out: the segment ran longer than {seconds:g} s"))

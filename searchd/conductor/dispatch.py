@@ -112,13 +112,19 @@ def _queue(mind: Mind, worker: Worker, segments: list[Segment], now: datetime) -
     mind.command(RunSegments(worker.id, tuple(segments)))
 
 
-def expect_end(mind: Mind, worker: Worker, started: datetime) -> None:
-    """Set the worker's deadline for the segment that it runs first; one timer a worker is enough."""
+def expect_end(mind: Mind, worker: Worker, started: datetime, slack: timedelta = DEADLINE_SLACK) -> None:
+    """Set the worker's deadline for the segment that it runs first, which started then or, within slack, later."""
     if worker.study is None:
         return
-    worker.deadline = started + worker.study.study.spec.retry.segment_timeout + DEADLINE_SLACK
-    if not worker.has_timer:
-        worker.has_timer = True
+    worker.deadline = started + worker.study.study.spec.retry.segment_timeout + slack
+    if worker.timer is None or worker.deadline < worker.timer:
+        wake_at_deadline(mind, worker)
+
+
+def wake_at_deadline(mind: Mind, worker: Worker) -> None:
+    """Set a timer for the worker's deadline; the one that is set suffices while deadlines move away."""
+    if worker.deadline is not None:
+        worker.timer = worker.deadline
         mind.set_timer(worker.deadline, worker)
 
 

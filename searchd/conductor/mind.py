@@ -80,6 +80,7 @@ class Mind:
                 if known is None:
                     known = self.studies[study.name] = self.activate(study)
                 known.study = study
+                known.progress_stale = True
                 self.dirty[study.name] = known
                 if study.state.ended:
                     del self.studies[study.name]

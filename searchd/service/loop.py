@@ -97,7 +97,7 @@ class Loop:
         self._tasks: set[asyncio.Task[None]] = set()
         self._revision_trimmed = 0
         self.conductor = Conductor((), make_scheduler, 0, clock.now())
-        self.engine_failure: str = ""
+        self._ready: asyncio.Future[None] | None = None
 
     def bind(self, engine: Engine, searchers: Searchers) -> None:
         """Say who carries out commands; both deliver to ``post``."""
@@ -135,6 +135,16 @@ class Loop:
             return await answer
         finally:
             self._pending -= 1
+
+    async def ready(self) -> None:
+        """Return once the engine has started and what there was has been taken over.
+
+        Raises:
+            Exception: what the engine raised when it could not start.
+        """
+        if self._ready is None:
+            self._ready = asyncio.get_running_loop().create_future()
+        await self._ready
 
     async def run(self) -> None:
         """Recover, then loop until ``stop``."""
@@ -306,9 +316,19 @@ class Loop:
             await asyncio.to_thread(engine.start, epoch)
         except Exception as error:
             log.exception("the engine cannot start")
-            self.engine_failure = f"{type(error).__name__}: {error}"
+            self._started(error)
             return
         self.post(Reconciled())
+        self._started(None)
+
+    def _started(self, error: Exception | None) -> None:
+        if self._ready is None:
+            self._ready = asyncio.get_running_loop().create_future()
+        if not self._ready.done():
+            if error is None:
+                self._ready.set_result(None)
+            else:
+                self._ready.set_exception(error)
 
     async def _reopen(self, study: StudyName) -> None:
         """Rebuild a study's searcher from its stored trials."""

@@ -1,0 +1,1 @@
+"""Which trials climb the ladder; one file per algorithm."""

@@ -1,0 +1,36 @@
+"""Which class searches for which algorithm. Vendors are imported when a study first needs them."""
+
+from typing import assert_never
+
+from searchd.domain.study import Algorithm, StudySpec
+from searchd.ports.searcher import Searcher
+from searchd.searchers.grid import GridSearcher
+from searchd.searchers.random import RandomSearcher
+
+
+def make_searcher(spec: StudySpec) -> Searcher:
+    """A searcher for a study, told nothing yet.
+
+    Raises:
+        ValueError: grid search over a space with a continuous parameter.
+    """
+    match spec.search.algorithm:
+        case Algorithm.GRID:
+            return GridSearcher(spec.space, spec.search.default_first)
+        case Algorithm.RANDOM:
+            return RandomSearcher(spec.space, spec.seed)
+        case Algorithm.SOBOL:
+            from searchd.searchers.sobol import SobolSearcher  # noqa: PLC0415  # SciPy takes a second to import
+
+            return SobolSearcher(spec.space, spec.seed)
+        case Algorithm.TPE:
+            from searchd.searchers.optuna import TpeSearcher  # noqa: PLC0415  # so do Optuna and SciPy
+
+            return TpeSearcher(spec.space, spec.objective.goal, spec.seed)
+        case _:
+            assert_never(spec.search.algorithm)
+
+
+def import_vendors() -> None:
+    """Import what the model-based searchers need, so that the first study that uses one does not wait for it."""
+    import searchd.searchers.optuna  # noqa: F401, PLC0415  # for its effect

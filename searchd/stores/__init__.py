@@ -1,0 +1,1 @@
+"""Where facts are kept: in a database, or in memory."""

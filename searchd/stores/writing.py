@@ -1,0 +1,216 @@
+"""Facts as rows: one statement for many rows of a kind, each value turned into JSON once."""
+
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from searchd.domain.errors import StoreUnavailable
+from searchd.domain.facts import (
+    Fact,
+    MeasurementAdded,
+    ProgressPut,
+    RequestAnswered,
+    StudyDeleted,
+    StudyPut,
+    TrialPut,
+)
+from searchd.domain.measurement import Measurement
+from searchd.domain.study import Goal, Progress, Study, StudyName
+from searchd.domain.trial import Trial
+from searchd.stores import records
+from searchd.stores.tables import Kind, events, measurements, requests, studies, study_labels, trials
+
+Row = dict[str, Any]
+
+_ADD_EVENTS = insert(events)
+_ADD_STUDIES = insert(studies)
+_ADD_LABELS = insert(study_labels)
+_PUT_STUDIES = (
+    update(studies)
+    .where(studies.c.name == bindparam("of"))
+    .values(state=bindparam("state"), rest=bindparam("rest"), progress=bindparam("progress"))
+)
+_PUT_PROGRESS = update(studies).where(studies.c.name == bindparam("of")).values(progress=bindparam("progress"))
+_GOAL = select(studies.c.goal).where(studies.c.name == bindparam("of"))
+
+_trial = upsert(trials)
+_PUT_TRIALS = _trial.on_conflict_do_update(
+    index_elements=[trials.c.study, trials.c.number],
+    set_={name: _trial.excluded[name] for name in ("state", "rung", "score", "body")},
+)
+_measurement = upsert(measurements)
+_PUT_MEASUREMENTS = _measurement.on_conflict_do_update(
+    index_elements=[measurements.c[name] for name in ("study", "trial", "repeat", "fold", "epoch")],
+    set_={"attempt": _measurement.excluded.attempt, "body": _measurement.excluded.body},
+    where=_measurement.excluded.attempt >= measurements.c.attempt,
+)
+_request = upsert(requests)
+_PUT_REQUESTS = _request.on_conflict_do_update(
+    index_elements=[requests.c.request_id],
+    set_={"digest": _request.excluded.digest, "study": _request.excluded.study},
+)
+
+
+class Writer:
+    """Writes facts. Used by one thread at a time.
+
+    It remembers the direction of the studies that it has seen: it tells whether a study exists, and which sign of a
+    score is better. After a transaction that failed, ``forget`` must be called, for what was remembered may be untrue.
+    """
+
+    def __init__(self) -> None:
+        self._goals: dict[StudyName, Goal] = {}
+
+    def forget(self) -> None:
+        """Forget all that was remembered of the database."""
+        self._goals.clear()
+
+    def write(self, connection: Connection, facts: Sequence[Fact], after: int, at_us: int) -> None:
+        """Write facts with the revisions from ``after + 1`` on, in the open transaction of ``connection``.
+
+        Raises:
+            StoreUnavailable: a fact is about a study that does not exist.
+        """
+        batch = _Batch(connection, at_us)
+        for revision, fact in enumerate(facts, after + 1):
+            match fact:
+                case TrialPut(trial):
+                    batch.put_trial(revision, trial, self._goal(connection, trial.study))
+                case MeasurementAdded(study, measurement):
+                    batch.add_measurement(revision, study, measurement)
+                case ProgressPut(study, progress):
+                    self._goal(connection, study)
+                    batch.put_progress(revision, study, progress)
+                case StudyPut(study):
+                    batch.put_study(revision, study, new=self._known_goal(connection, study.name) is None)
+                    self._goals[study.name] = study.spec.objective.goal
+                case RequestAnswered():
+                    batch.answer(revision, fact)
+                case StudyDeleted(study):
+                    batch.flush()
+                    _delete(connection, study)
+                    self._goals.pop(study, None)
+                    batch.log(revision, study, Kind.DELETED, "")
+                case _:
+                    assert_never(fact)
+        batch.flush()
+
+    def _goal(self, connection: Connection, study: StudyName) -> Goal:
+        goal = self._known_goal(connection, study)
+        if goal is None:
+            raise StoreUnavailable(f"there is no study {study!r} to write to")
+        return goal
+
+    def _known_goal(self, connection: Connection, study: StudyName) -> Goal | None:
+        goal = self._goals.get(study)
+        if goal is None:
+            found: str | None = connection.scalar(_GOAL, {"of": study})
+            if found is not None:
+                goal = self._goals[study] = Goal(found)
+        return goal
+
+
+class _Batch:
+    """Rows gathered per table; of a value that is put several times only the last is written."""
+
+    def __init__(self, connection: Connection, at_us: int) -> None:
+        self._connection = connection
+        self._at_us = at_us
+        self._clear()
+
+    def _clear(self) -> None:
+        self._events: list[Row] = []
+        self._new_studies: dict[StudyName, Row] = {}
+        self._labels: list[Row] = []
+        self._studies: dict[StudyName, Row] = {}
+        self._progress: dict[StudyName, Row] = {}
+        self._trials: dict[tuple[StudyName, int], Row] = {}
+        self._measurements: list[Row] = []
+        self._requests: list[Row] = []
+
+    def log(self, revision: int, study: StudyName | None, kind: Kind, body: str) -> None:
+        self._events.append(
+            {"revision": revision, "study": study, "at_us": self._at_us, "kind": kind.value, "body": body}
+        )
+
+    def put_study(self, revision: int, study: Study, *, new: bool) -> None:
+        rest, progress = records.STUDY_REST.dump(study), records.PROGRESS.dump(study.progress)
+        self._progress.pop(study.name, None)
+        self._studies[study.name] = {"of": study.name, "state": study.state.value, "rest": rest, "progress": progress}
+        if new:
+            self._new_studies[study.name] = {
+                "name": study.name,
+                "project": study.name.split("/")[1],
+                "created": revision,
+                "state": study.state.value,
+                "goal": study.spec.objective.goal.value,
+                "spec": records.SPEC.dump(study.spec),
+                "rest": rest,
+                "progress": progress,
+            }
+            self._labels += [{"study": study.name, "label": k, "value": v} for k, v in study.spec.labels.items()]
+        self.log(revision, study.name, Kind.STUDY, records.with_field(rest, "progress", progress))
+
+    def put_progress(self, revision: int, study: StudyName, progress: Progress) -> None:
+        body = records.PROGRESS.dump(progress)
+        self._progress[study] = {"of": study, "progress": body}
+        self.log(revision, study, Kind.PROGRESS, body)
+
+    def put_trial(self, revision: int, trial: Trial, goal: Goal) -> None:
+        body = records.TRIAL.dump(trial)
+        self._trials[trial.study, trial.number] = {
+            "study": trial.study,
+            "number": trial.number,
+            "state": trial.state.value,
+            "rung": trial.rung,
+            "score": goal.signed(trial.scores[-1]) if trial.scores else None,
+            "body": body,
+        }
+        self.log(revision, trial.study, Kind.TRIAL, body)
+
+    def add_measurement(self, revision: int, study: StudyName, measurement: Measurement) -> None:
+        body = records.MEASUREMENT.dump(measurement)
+        self._measurements.append(
+            {
+                "study": study,
+                "trial": measurement.trial,
+                "repeat": measurement.repeat,
+                "fold": measurement.fold,
+                "epoch": measurement.epoch,
+                "attempt": measurement.attempt,
+                "body": body,
+            }
+        )
+        self.log(revision, study, Kind.MEASUREMENT, body)
+
+    def answer(self, revision: int, fact: RequestAnswered) -> None:
+        self._requests.append(
+            {"request_id": fact.request_id, "digest": fact.digest, "study": records.STUDY.dump(fact.study)}
+        )
+        self.log(revision, None, Kind.REQUEST, "")
+
+    def flush(self) -> None:
+        """Write what was gathered, owners before what they own."""
+        changed = [row for name, row in self._studies.items() if name not in self._new_studies]
+        for name, row in self._new_studies.items():
+            row.update({key: value for key, value in self._studies[name].items() if key != "of"})
+        for statement, rows in (
+            (_ADD_STUDIES, list(self._new_studies.values())),
+            (_ADD_LABELS, self._labels),
+            (_PUT_STUDIES, changed),
+            (_PUT_PROGRESS, list(self._progress.values())),
+            (_PUT_TRIALS, list(self._trials.values())),
+            (_PUT_MEASUREMENTS, self._measurements),
+            (_PUT_REQUESTS, self._requests),
+            (_ADD_EVENTS, self._events),
+        ):
+            if rows:
+                self._connection.execute(statement, rows)
+        self._clear()
+
+
+def _delete(connection: Connection, study: StudyName) -> None:
+    for column in (measurements.c.study, trials.c.study, study_labels.c.study, studies.c.name, events.c.study):
+        connection.execute(delete(column.table).where(column == study))

@@ -1,0 +1,161 @@
+"""Both forms of asynchronous successive halving."""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from searchd.domain.study import Scheduler as Settings
+from searchd.domain.study import SchedulerAlgorithm, SchedulerMode
+from searchd.domain.trial import TrialNumber
+from searchd.ports.scheduler import Verdict
+from searchd.schedulers.asha import AshaPromotion, AshaStopping
+from searchd.schedulers.factory import make_scheduler
+from tests.contracts.scheduler import STEPS, SchedulerContract, Step, Study
+
+
+class TestStopping(SchedulerContract):
+    """The contract of all schedulers."""
+
+    settings = Settings(SchedulerAlgorithm.ASHA, 3, SchedulerMode.STOPPING)
+
+
+class TestPromotion(SchedulerContract):
+    """The contract of all schedulers."""
+
+    settings = Settings(SchedulerAlgorithm.ASHA, 3, SchedulerMode.PROMOTION)
+
+
+class TestPromotionOfHalf(SchedulerContract):
+    """The contract of all schedulers, where every second trial climbs."""
+
+    settings = Settings(SchedulerAlgorithm.ASHA, 2, SchedulerMode.PROMOTION)
+
+
+def test_settings_choose_the_form() -> None:
+    """Each mode has its class; without an algorithm any will do."""
+    assert isinstance(make_scheduler(TestStopping.settings), AshaStopping)
+    assert isinstance(make_scheduler(TestPromotion.settings), AshaPromotion)
+    assert make_scheduler(Settings(SchedulerAlgorithm.NONE)).promotable() is None
+
+
+SCORES = st.lists(st.floats(-1e6, 1e6) | st.integers(0, 3).map(float), min_size=1, max_size=80)
+
+
+@examples(deadline=None)
+@given(eta=st.integers(2, 6), scores=SCORES)
+def test_stopping_cuts_at_numpys_quantile(eta: int, scores: Sequence[float]) -> None:
+    """A trial stops exactly if it is below the linearly interpolated (1 - 1/eta) quantile of those before it."""
+    scheduler = AshaStopping(eta)
+    for number, score in enumerate(scores):
+        before = scores[:number]
+        stops = bool(before) and score < np.nanpercentile(before, (1 - 1 / eta) * 100)
+        expected = Verdict.STOP if stops else Verdict.CLIMB
+        assert scheduler.completed(TrialNumber(number + 1), 0, score) is expected
+
+
+def test_stopping_judges_each_rung_by_itself() -> None:
+    """Scores at one rung do not count at another."""
+    scheduler = AshaStopping(3)
+    for number in range(1, 10):
+        scheduler.completed(TrialNumber(number), 0, 10.0)
+    assert scheduler.completed(TrialNumber(1), 1, 1.0) is Verdict.CLIMB
+    assert scheduler.completed(TrialNumber(10), 0, 9.0) is Verdict.STOP
+
+
+def naive(study: Study, eta: int) -> tuple[TrialNumber, int] | None:
+    """Algorithm 2's get_job without its last line, by sorting everything."""
+    for rung in reversed(range(3)):
+        there = [(-scores[rung], trial) for trial, scores in study.scores.items() if len(scores) > rung]
+        best = [trial for _, trial in sorted(there)[: len(there) // eta]]
+        for trial in best:
+            if trial in study.paused and len(study.scores[trial]) == rung + 1:
+                return trial, rung
+    return None
+
+
+@examples(deadline=None)
+@given(eta=st.integers(2, 4), steps=STEPS)
+def test_promotion_is_algorithm_2(eta: int, steps: Sequence[Step]) -> None:
+    """At every moment the trial to promote is the one that sorting all rungs gives."""
+    study = Study(AshaPromotion(eta))
+    for step in steps:
+        study.live([step])
+        assert study.scheduler.promotable() == naive(study, eta)
+
+
+def test_promotion_waits_for_eta_trials() -> None:
+    """With eta 3 the third trial of a rung earns the best of the three its promotion, and only one."""
+    scheduler = AshaPromotion(3)
+    for number, score in ((1, 0.2), (2, 0.9)):
+        assert scheduler.completed(TrialNumber(number), 0, score) is Verdict.PAUSE
+        assert scheduler.promotable() is None
+    scheduler.completed(TrialNumber(3), 0, 0.5)
+    assert scheduler.promotable() == (2, 0)
+    scheduler.promoted(TrialNumber(2), 0)
+    assert scheduler.promotable() is None
+    assert scheduler.best_paused() == (3, 0)
+
+
+def test_equal_scores_rank_by_number() -> None:
+    """Of trials with the same score the one with the lower number climbs first."""
+    scheduler = AshaPromotion(2)
+    for number in (4, 2, 3, 1):
+        scheduler.completed(TrialNumber(number), 0, 0.5)
+    for expected in (1, 2):
+        assert scheduler.promotable() == (expected, 0)
+        scheduler.promoted(TrialNumber(expected), 0)
+    assert scheduler.promotable() is None
+
+
+def test_a_forgotten_trial_still_counts_for_others() -> None:
+    """An ended trial keeps its place among the best, so nobody worse earns it."""
+    scheduler = AshaPromotion(3)
+    for number, score in ((1, 0.9), (2, 0.8), (3, 0.1)):
+        scheduler.completed(TrialNumber(number), 0, score)
+    scheduler.forget(TrialNumber(1), 0)
+    assert scheduler.promotable() is None
+    assert scheduler.best_paused() == (2, 0)
+
+
+class Counted(float):
+    """A score that counts how often it is compared."""
+
+    comparisons: ClassVar[int] = 0
+
+    def __lt__(self, other: float) -> bool:
+        Counted.comparisons += 1
+        return float(self) < float(other)
+
+    def __eq__(self, other: object) -> bool:
+        Counted.comparisons += 1
+        return float(self) == other
+
+    def __hash__(self) -> int:
+        return hash(float(self))
+
+    def __neg__(self) -> "Counted":
+        return Counted(-float(self))
+
+
+@pytest.mark.parametrize("settings", [TestStopping.settings, TestPromotion.settings])
+def test_work_per_trial_is_logarithmic(settings: Settings) -> None:
+    """Between 1,000 and 8,000 trials at a rung the comparisons per trial grow with the logarithm at most."""
+    scheduler = make_scheduler(settings)
+    generator = np.random.default_rng(1)
+    per_trial = {}
+    for number in range(1, 8001):
+        before = Counted.comparisons
+        scheduler.completed(TrialNumber(number), 0, Counted(generator.random()))
+        found = scheduler.promotable()
+        if found is not None:
+            scheduler.promoted(*found)
+        per_trial[number] = Counted.comparisons - before
+    early, late = (sum(per_trial[n] for n in range(end - 500, end)) / 500 for end in (1000, 8000))
+    assert early > 0
+    assert late <= early * math.log(8000) / math.log(1000) * 1.5
