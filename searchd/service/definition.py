@@ -62,7 +62,7 @@ def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) 
 
 
 def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> StudySpec:
-    evaluation = replace(draft.evaluation, split=_split(draft, inspection))
+    evaluation = replace(draft.evaluation, split=chosen_split(draft, inspection))
     objective = draft.objectives[0] if draft.objectives else Objective(*next(iter(card.metrics.items())))
     space = draft.space if draft.space.parameters else card.space
     space = SearchSpace(tuple(p for p in space.parameters if p.name not in draft.fixed))
@@ -113,7 +113,8 @@ def _scheduler(draft: StudyDraft, card: Card) -> Scheduler:
     return replace(scheduler, mode=mode)
 
 
-def _split(draft: StudyDraft, inspection: Inspection | None) -> Split:
+def chosen_split(draft: StudyDraft, inspection: Inspection | None) -> Split:
+    """The split as written, or what suits the data: group with group labels, stratified for classes, else k-fold."""
     if draft.split is not None:
         return draft.split
     if draft.dataset is not None and draft.dataset.groups is not None:

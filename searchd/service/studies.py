@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from searchd.conductor.messages import CreateStudy, DeleteStudy, StopStudy
 from searchd.domain.draft import StudyDraft
@@ -13,11 +14,11 @@ from searchd.domain.errors import (
     StudyNotFound,
     Violation,
 )
-from searchd.domain.study import ID_PATTERN, Study, StudyName, StudyState, study_name
-from searchd.ports.catalog import Catalog, Datasets
+from searchd.domain.study import ID_PATTERN, Dataset, Study, StudyName, StudyState, study_name
+from searchd.ports.catalog import Catalog, Datasets, Inspection
 from searchd.ports.clock import Clock
 from searchd.ports.store import Store
-from searchd.service.definition import Surroundings, define
+from searchd.service.definition import Surroundings, chosen_split, define
 from searchd.service.loop import Loop
 
 
@@ -71,7 +72,7 @@ class Studies:
         cards = await asyncio.to_thread(self._catalog.cards)
         inspection = None
         if draft.dataset is not None:
-            inspection = await asyncio.to_thread(self._datasets.inspect, draft.dataset, draft.evaluation)
+            inspection = await asyncio.to_thread(self._inspected, draft, draft.dataset)
         nodes = self._loop.conductor.mind.cluster.nodes
         spec = define(draft, violations, Surroundings(cards, inspection, nodes))
         name = study_name(project, study_id) if study_id else await self._free_name(project, spec.trainable)
@@ -137,6 +138,15 @@ class Studies:
         """
         if await self._answered(request_id, digest) is None:
             await self._loop.request(DeleteStudy(await self.get(name)), request_id, digest)
+
+    def _inspected(self, draft: StudyDraft, dataset: Dataset) -> Inspection:
+        """The dataset checked with the split it will have, which may depend on what it holds."""
+        split = chosen_split(draft, None)
+        inspection = self._datasets.inspect(dataset, replace(draft.evaluation, split=split))
+        suited = chosen_split(draft, inspection)
+        if suited is not split:
+            inspection = self._datasets.inspect(dataset, replace(draft.evaluation, split=suited))
+        return inspection
 
     async def _answered(self, request_id: str, digest: str) -> Study | None:
         """The answer that this request got before, or None."""

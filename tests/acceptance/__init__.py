@@ -1,0 +1,1 @@
+"""Acceptance tests: the real processes, as a user starts and kills them."""

@@ -1,0 +1,138 @@
+"""Servers that are stopped, killed and started again."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from searchd.client import Client
+from searchd.domain.study import StudyState
+from tests.acceptance.server import Server, environment, eventually, processes_of, searchd
+
+
+def slow_study(client: Client, study_id: str = "slow", trials: int = 6, seconds: float = 0.25) -> Any:
+    """A study whose trials train long enough to be interrupted."""
+    return client.create_study(
+        study_id=study_id,
+        trainable="quadratic",
+        fixed={"seconds": seconds},
+        search={"algorithm": "random"},
+        scheduler={"algorithm": "none"},
+        evaluation={"epochs": 12},
+        budget={"trials": trials},
+        seed=3,
+    )
+
+
+def measured(study: Any) -> dict[tuple[int, int, int, int], float]:
+    """The measurements there are, by trial, repeat, fold and epoch."""
+    return {(m.trial, m.repeat, m.fold, m.epoch): m.metrics["loss"] for m in study.measurements(None)}
+
+
+def test_killed_server_continues(make_server: Callable[..., Server]) -> None:
+    """After kill -9 of the server its workers are adopted, nothing shown is lost, and the study finishes."""
+    server = make_server().start()
+    with server.client() as client:
+        study = slow_study(client)
+        eventually(lambda: len(measured(study)) >= 8)
+        shown = measured(study)
+    server.kill()
+    time.sleep(1.0)
+    workers_before = {p.pid for p in processes_of(server.data_dir)}
+    server.start()
+    with server.client() as client:
+        study = client.study("slow")
+        final = study.wait(progress=False)
+        assert final.state is StudyState.SUCCEEDED
+        after = measured(study)
+        assert shown.items() <= after.items()
+        assert len(after) == 6 * 12
+        assert {m.attempt for m in study.measurements(None)} == {1}, "an epoch was trained twice"
+        assert {p.pid for p in processes_of(server.data_dir)} & workers_before, "the local Ray was not adopted"
+
+
+def test_sigterm_drains(make_server: Callable[..., Server]) -> None:
+    """SIGTERM saves what runs, ends the local Ray, exits with 0, and the next server goes on from there."""
+    server = make_server().start()
+    with server.client() as client:
+        study = slow_study(client)
+        eventually(lambda: len(measured(study)) >= 8)
+    assert server.terminate() == 0
+    eventually(lambda: not processes_of(server.data_dir), 20)
+    server.start()
+    with server.client() as client:
+        study = client.study("slow")
+        assert study.wait(progress=False).state is StudyState.SUCCEEDED
+        assert len(measured(study)) == 6 * 12
+        first_epochs = [m for m in study.measurements(None) if m.epoch == 1]
+        assert {m.attempt for m in first_epochs} == {1}, "a drained fold run began anew instead of from its checkpoint"
+
+
+def test_interrupted_watch(make_server: Callable[..., Server]) -> None:
+    """Ctrl-C during a watch ends the command quietly, leaves no process of it behind, and the study goes on."""
+    server = make_server().start()
+    with server.client() as client:
+        study = slow_study(client, trials=4, seconds=0.1)
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "searchd", "watch", "slow"],
+            env={**environment(), "SEARCHD_ADDRESS": server.address},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert watching.stdout is not None
+        assert watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        _, errors = watching.communicate(timeout=10)
+        assert "Traceback" not in errors
+        assert study.wait(progress=False).state is StudyState.SUCCEEDED
+
+
+def test_interrupted_demo_leaves_nothing(make_server: Callable[..., Server]) -> None:
+    """Ctrl-C in the middle of the demo ends the server and the Ray that it started."""
+    data_dir = make_server().data_dir
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "searchd", "demo", "--data-dir", str(data_dir)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if line.startswith("serving"):
+            break
+    demo.send_signal(signal.SIGINT)
+    _, errors = demo.communicate(timeout=60)
+    assert "Traceback" not in errors
+    eventually(lambda: not processes_of(data_dir), 20)
+
+
+def test_down_ends_what_a_killed_server_left(make_server: Callable[..., Server]) -> None:
+    """After kill -9 the local Ray lives on, and `searchd down` ends it."""
+    server = make_server().start()
+    server.kill()
+    assert processes_of(server.data_dir)
+    done = searchd("down", "--data-dir", str(server.data_dir))
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: not processes_of(server.data_dir), 20)
+
+
+def test_second_server_refused(make_server: Callable[..., Server]) -> None:
+    """A second server on a data directory in use ends at once, in one line that says what to do."""
+    server = make_server().start()
+    done = searchd("up", "--listen", "127.0.0.1:0", "--data-dir", str(server.data_dir))
+    assert done.returncode == 4
+    assert "searchd down" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_only_loopback(make_server: Callable[..., Server]) -> None:
+    """A server without access control refuses to listen beyond the loopback interface."""
+    done = searchd("up", "--listen", "0.0.0.0:0", "--data-dir", str(make_server().data_dir))
+    assert done.returncode == 2
+    assert "--listen" in done.stderr

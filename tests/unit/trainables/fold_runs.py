@@ -1,0 +1,83 @@
+"""Fold runs of one configuration, run by the worker's own code with the real datasets."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from searchd.datasets import DatasetCache
+from searchd.domain.study import Dataset, Evaluation, StudyName
+from searchd.domain.trial import TrialNumber
+from searchd.ports.engine import Ended, Outcome, Segment, Task
+from searchd.trainable import registered
+from searchd.worker.files import Storage
+from searchd.worker.fold_run import LiveFoldRun, Order
+from searchd.worker.host import Loads, Surroundings
+
+Scores = list[Mapping[str, float]]
+
+
+class NoonClock:
+    """It is always noon."""
+
+    def now(self) -> datetime:
+        """The same time as ever."""
+        return datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+
+class FoldRuns:
+    """The fold runs of trial 1 of a study; each call is a worker of its own on the same storage.
+
+    Args:
+        folder: For the cache, checkpoints and artifacts; datasets may come from it.
+        trainable: Registered name.
+        dataset: The dataset.
+        evaluation: Folds and epochs.
+        seed: The study's seed.
+    """
+
+    def __init__(
+        self, folder: Path, trainable: str, dataset: Dataset, evaluation: Evaluation, *, seed: int = 7
+    ) -> None:
+        self.cache = DatasetCache(folder / "cache", (folder,))
+        self._storage = Storage(folder / "storage")
+        self._registration = registered()[trainable]
+        self._task = Task(StudyName("study"), trainable, {}, dataset, "", evaluation, seed, ("accuracy",))
+
+    def advance(
+        self, params: Mapping[str, Any], *, repeat: int = 0, fold: int = 0, target: int | None = None, attempt: int = 1
+    ) -> tuple[Scores, Ended]:
+        """The metrics of each epoch up to ``target`` (None: all epochs), and how the segment ended.
+
+        An attempt above 1 continues from the checkpoint, if the attempt before has left one.
+        """
+        target = target or self._task.evaluation.epochs
+        segment = Segment(self._task, TrialNumber(1), params, repeat, fold, attempt, target)
+        surroundings = Surroundings(self.cache, self._storage, "cpu", Loads())
+        run = LiveFoldRun(segment, self._registration, surroundings, NoonClock())
+        steps = list(run.advance(segment, lambda: Order.GO_ON))
+        run.close()
+        ended = steps[-1][1]
+        assert ended is not None
+        return [report.metrics for report, _ in steps if report is not None], ended
+
+    def scores(self, params: Mapping[str, Any], *, repeat: int = 0, fold: int = 0) -> Scores:
+        """The metrics of each epoch of a fold run that must succeed."""
+        scores, ended = self.advance(params, repeat=repeat, fold=fold)
+        assert ended.outcome in {Outcome.REACHED, Outcome.FINISHED}, ended
+        return scores
+
+    def rows(self, fold: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The rows that train and that validate."""
+        assert self._task.dataset is not None
+        return self.cache.split(self._task.dataset, self._task.evaluation, 0, fold)
+
+    def confusion(self, fold: int = 0) -> dict[str, Any] | None:
+        """The confusion matrix that a fold run has left, or None."""
+        path = self._storage.root / f"artifacts/study/1/0-{fold}/confusion_matrix.json"
+        found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+        return found

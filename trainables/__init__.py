@@ -1,0 +1,1 @@
+"""Trainables that come with searchd; each module registers one."""
