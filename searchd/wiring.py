@@ -17,7 +17,7 @@ from searchd.datasets import DatasetCache
 from searchd.domain.errors import InvalidArgument
 from searchd.domain.study import StudySpec
 from searchd.engines.ray.engine import RayEngine, RayEngineSettings
-from searchd.engines.ray.local import LocalRay
+from searchd.engines.ray.local import LocalRay, LocalRaySettings
 from searchd.ports.scheduler import Scheduler
 from searchd.rpc.server import RpcServer
 from searchd.schedulers.factory import make_scheduler
@@ -30,7 +30,7 @@ from searchd.service.system import System
 from searchd.service.trainables import Trainables
 from searchd.service.trials import Trials
 from searchd.service.watch import Watches
-from searchd.stores.sql import open_sql_store
+from searchd.stores.sql import SqlStore
 from searchd.worker.catalog import SubprocessCatalog
 from searchd.worker.files import Storage
 
@@ -82,7 +82,7 @@ class _Server:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         clock = WallClock()
-        self._store = open_sql_store(settings.store)
+        self._store = SqlStore(settings.store)
         self._loop = Loop(self._store, _scheduler, clock, settings.loop)
         self._catalog = SubprocessCatalog(settings.trainables, settings.search_path, installed=True)
         datasets = DatasetCache(settings.cache, settings.data_roots)
@@ -96,7 +96,7 @@ class _Server:
             system=System(self._loop, __version__, limits),
         )
         self._rpc = RpcServer(services, settings.rpc)
-        self._local_ray = LocalRay(settings.data_dir, settings.num_cpus, settings.num_gpus)
+        self._local_ray = LocalRay(LocalRaySettings(settings.data_dir, settings.num_cpus, settings.num_gpus))
         self._leave = asyncio.Event()
 
     async def run(self, announce: Callable[[str], None]) -> None:
@@ -133,16 +133,19 @@ class _Server:
 
     async def _ray_settings(self) -> RayEngineSettings:
         settings = self._settings
-        address = settings.ray_address or await asyncio.to_thread(self._local_ray.start)
+        address, environment = settings.ray_address, {}
+        if address is None:
+            local = await asyncio.to_thread(self._local_ray.start)
+            address, environment = local.address, dict(local.environment)
         return RayEngineSettings(
             address=address,
             namespace=f"searchd-{self._store.identity()}",
             storage=settings.storage,
-            cache=settings.cache,
+            data_cache=settings.cache,
             data_roots=settings.data_roots,
             modules=settings.trainables,
             search_path=settings.search_path,
-            installed=True,
+            environment=environment,
             grace=settings.worker_grace,
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
 from searchd.domain.fidelity import Fidelity, is_ladder
-from searchd.domain.space import Choice, ParameterValue, SearchSpace, shorthand_name
+from searchd.domain.space import Choice, Float, ParameterValue, SearchSpace, shorthand_name
 from searchd.domain.space import violations as space_violations
 from searchd.domain.study import Algorithm, Budget, Dataset, Evaluation, Resources, Retry, SchedulerAlgorithm
 
@@ -54,7 +54,7 @@ def draft_violations(draft: StudyDraft) -> Iterator[Violation]:
 
 
 def algorithm_violations(space: SearchSpace, algorithm: Algorithm) -> Iterator[Violation]:
-    """What of a space the search algorithm cannot propose: grid values for a model, intervals for a grid.
+    """What of a space the search algorithm cannot propose: grid values for a model, a continuum for a grid.
 
     The service calls it again with the trainable's default space when a study gives none.
     """
@@ -64,9 +64,9 @@ def algorithm_violations(space: SearchSpace, algorithm: Algorithm) -> Iterator[V
         if shorthand == "grid" and algorithm not in GRID_ALGORITHMS:
             message = f"grid values do not go with search.algorithm {algorithm.value}"
             yield Violation(path, message, "write choice, or set search.algorithm to grid or random")
-        elif algorithm is Algorithm.GRID and not isinstance(parameter.domain, Choice):
-            message = "a grid search cannot enumerate an interval"
-            yield Violation(path, message, "list its values with grid, or use another search.algorithm")
+        elif algorithm is Algorithm.GRID and isinstance(parameter.domain, Float) and parameter.domain.step is None:
+            remedy = "list its values with grid, give it a step with quniform, or use another search.algorithm"
+            yield Violation(path, "a grid search cannot enumerate a continuous parameter", remedy)
 
 
 def _objective_violations(draft: StudyDraft) -> Iterator[Violation]:

@@ -1,0 +1,45 @@
+"""The trainables that the benchmarks register with a server."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.work import HIGH, LOW, square, train_network
+from searchd.trainable import Context, trainable, uniform
+
+MODULE = "benchmarks.trainables_for_benchmarks"
+LOSS = {"loss": "minimize"}
+X = {"x": uniform(LOW, HIGH)}
+
+
+@trainable(metrics=LOSS, space=X)
+def benchmark_trivial(ctx: Context) -> Iterator[dict[str, Any]]:
+    """One epoch that takes no time."""
+    yield {"loss": square(ctx.params.x)}
+
+
+@trainable(metrics=LOSS, space=X)
+def benchmark_network(ctx: Context) -> Iterator[dict[str, Any]]:
+    """One epoch of as many ``iterations`` as are fixed."""
+    yield {"loss": train_network(ctx.params.iterations, ctx.seed)}
+
+
+@trainable(metrics=LOSS, space=X)
+def benchmark_held(ctx: Context) -> Iterator[dict[str, Any]]:
+    """At once for the first ``free`` trials of a study; those after them wait until the study's turn is over.
+
+    Fixed parameters: ``folder``, ``turn`` (the study's) and ``free``. The file ``turn`` in the folder holds the turn
+    that it is; another file per study counts its trials, a byte for each.
+    """
+    folder = Path(ctx.params.folder)
+    descriptor = os.open(folder / f"study-{ctx.params.turn}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        os.write(descriptor, b".")
+        started = os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+    while started > ctx.params.free and int((folder / "turn").read_text()) <= ctx.params.turn:
+        time.sleep(0.005)
+    yield {"loss": square(ctx.params.x)}

@@ -1,0 +1,130 @@
+"""Commands that compare trials: leaderboard, best."""
+
+import io
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from searchd.cli.failures import CommandFailed, ExitCode
+from searchd.cli.options import Labels, Output, Project, StudyArgument, pairs
+from searchd.cli.output import show, show_json, show_line, width
+from searchd.client import BestConfig, Client, Leaderboard, StudyHandle
+from searchd.client.numbers import number
+from searchd.client.progress import header, ranking
+
+
+class ConfigFormat(StrEnum):
+    """How a configuration is printed."""
+
+    YAML = "yaml"
+    JSON = "json"
+    PYTHON = "python"
+    ARGS = "args"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("leaderboard")(leaderboard)
+    app.command("best")(best)
+
+
+def leaderboard(
+    study: Annotated[list[str] | None, typer.Argument(metavar="[STUDY]...", help="studies to rank, one by one")] = None,
+    label: Labels = None,
+    top: Annotated[int, typer.Option("--top", min=1, max=1000, help="at most this many trials of each")] = 10,
+    project: Project = "default",
+    output: Output = None,
+) -> None:
+    """Rank trials: the top rung best first, then those that have not completed it."""
+    with Client() as client:
+        boards = [handle.leaderboard(top) for handle in _handles(client, study, label, project)]
+        documents = [board.to_dict() for board in boards]
+        show(
+            output,
+            lambda: documents[0] if study and len(study) == 1 else {"leaderboards": documents},
+            lambda: _board_lines(boards),
+        )
+
+
+def best(
+    study: StudyArgument,
+    project: Project = "default",
+    output: Annotated[
+        ConfigFormat, typer.Option("--output", "-o", help="yaml and python with remarks; json with all figures; args")
+    ] = ConfigFormat.YAML,
+) -> None:
+    """Print the best configuration, ready to paste, with how sure it is."""
+    with Client() as client:
+        found = client.study(study, project=project).best()
+    match output:
+        case ConfigFormat.JSON:
+            show_json(found.to_dict())
+        case ConfigFormat.ARGS:
+            show_line(shlex.join(f"--{name}={_argument(value)}" for name, value in found.params.items()))
+        case ConfigFormat.YAML:
+            show_line("\n".join([*remarks(found), yaml_line(found.params)]))
+        case ConfigFormat.PYTHON:
+            show_line("\n".join([*remarks(found), repr(dict(found.params))]))
+
+
+def remarks(found: BestConfig) -> list[str]:
+    """Comment lines: where the configuration comes from, and how sure it is that it is the best."""
+    entry, study = found.best, found.study
+    origin = [f"trial {entry.trial.number} at {entry.rung.folds} folds x {entry.rung.epochs} epochs"]
+    origin += [f"split_seed {study.split_seed}", *([f"data {study.data[:4]}"] if study.data else [])]
+    origin += [f"code {study.code[:4]}", f"seed {study.seed}"]
+    figures = [f"selected {_with_error(entry.mean, entry.standard_error)}"]
+    if found.default is not None:
+        figures.append(f"default {_with_error(found.default.mean, found.default.standard_error)}")
+    if found.gain is not None:
+        gain = found.gain
+        figures.append(f"gain {number(gain.mean)} [{number(gain.low)}, {number(gain.high)}]")
+    notes = [f"tied with {', '.join(f'#{n}' for n in found.tied)}"] if found.tied else []
+    lines = [", ".join(origin), "   ".join(figures), "; ".join([*notes, *found.remarks])]
+    return [f"# {line}" for line in lines if line]
+
+
+def _handles(
+    client: Client, names: Sequence[str] | None, label: Sequence[str] | None, project: str
+) -> list[StudyHandle]:
+    if names:
+        return [client.study(name, project=project) for name in names]
+    if not label:
+        raise CommandFailed("name a study, or choose studies with --label key=value", ExitCode.USAGE)
+    found = client.studies(project=project, labels=pairs("--label", list(label)))
+    return [client.study(study.name) for study in found]
+
+
+def _board_lines(boards: Sequence[Leaderboard]) -> list[str]:
+    lines: list[str] = []
+    for board in boards:
+        lines += [""] if lines else []
+        lines += [*header(board.study, datetime.now(UTC), "", width()), ""]
+        lines += ranking(board.study, list(board), width()) if len(board) else ["no trial has completed a rung yet"]
+    return lines
+
+
+def _with_error(mean: float, error: float | None) -> str:
+    return number(mean) + (f" ±{number(error, 2)}" if error is not None else "")
+
+
+def _argument(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def yaml_line(params: Mapping[str, Any]) -> str:
+    """The parameters as a flow mapping of YAML 1.2."""
+    from ruamel.yaml import YAML
+
+    yaml: Any = YAML(typ="safe", pure=True)  # its attributes are declared with the wrong types
+    yaml.default_flow_style = True
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.width = 10_000
+    stream = io.StringIO()
+    yaml.dump(dict(params), stream)
+    return stream.getvalue().strip()

@@ -1,0 +1,89 @@
+"""Commands on trials: trials, logs."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from searchd.cli.failures import CommandFailed, ExitCode
+from searchd.cli.options import Output, OutputFormat, Project, StudyArgument, TrialArgument
+from searchd.cli.output import show, show_json_line, width
+from searchd.client import Client, Trial
+from searchd.client.grid import Column, grid
+from searchd.client.names import split_trial_name
+from searchd.client.numbers import number, parameter, span
+from searchd.domain.trial import TrialState
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("trials")(trials)
+    app.command("logs")(logs)
+
+
+def trials(
+    study: StudyArgument,
+    state: Annotated[str | None, typer.Option("--state", help="only trials in this state, such as failed")] = None,
+    project: Project = "default",
+    output: Output = None,
+) -> None:
+    """List the trials of a study."""
+    wanted = _trial_state(state) if state else None
+    with Client() as client:
+        found = client.study(study, project=project).trials(wanted)
+        show(output, lambda: {"trials": [t.to_dict() for t in found]}, lambda: _trial_lines(found))
+
+
+def logs(
+    trial: TrialArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on until the trial ends")] = False,
+    project: Project = "default",
+    output: Output = None,
+) -> None:
+    """Print what a trial printed, each line with its fold."""
+    name, number_of_trial = split_trial_name(trial, project)
+    with Client() as client:
+        for chunk in client.study(name).logs(number_of_trial, follow=follow):
+            if output is OutputFormat.JSON:
+                show_json_line({"repeat": chunk.repeat, "fold": chunk.fold, "text": chunk.text})
+                continue
+            place = f"{chunk.repeat}.{chunk.fold}" if chunk.repeat else str(chunk.fold)
+            for line in chunk.text.splitlines():
+                typer.echo(f"fold {place} | {line}")
+
+
+def _trial_state(text: str) -> TrialState:
+    try:
+        return TrialState(text.lower())
+    except ValueError:
+        raise CommandFailed(f"--state {text!r} is none of {', '.join(TrialState)}", ExitCode.USAGE) from None
+
+
+def _trial_lines(trials: Sequence[Trial]) -> list[str]:
+    names = list(dict.fromkeys(name for trial in trials for name in trial.params))
+    reasons = any(trial.reason for trial in trials)
+    columns = [
+        Column("trial", right=True),
+        Column("state"),
+        Column("rung", right=True),
+        Column("score", right=True),
+        Column("epochs", right=True),
+        Column("time", right=True),
+        *([Column("reason", cut=True)] if reasons else []),
+        *(Column(name, optional=True) for name in names),
+    ]
+    return grid(columns, [_cells(trial, names, reasons) for trial in trials], width())
+
+
+def _cells(trial: Trial, names: Sequence[str], reasons: bool) -> list[str]:
+    return [
+        str(trial.number),
+        trial.state.name,
+        str(len(trial.rung_scores)),
+        number(trial.rung_scores[-1]) if trial.rung_scores else "-",
+        str(sum(run.epoch for run in trial.fold_runs)),
+        span(timedelta(seconds=trial.train_seconds)),
+        *([" ".join(trial.reason.split())] if reasons else []),
+        *(parameter(trial.params[name]) if name in trial.params else "-" for name in names),
+    ]

@@ -1,0 +1,169 @@
+"""One study, from afar."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
+
+from searchd.client.connection import Connection
+from searchd.client.leaderboard import Leaderboard
+from searchd.client.rows import measurement_row, trial_row
+from searchd.client.table import Table
+from searchd.client.views import BestConfig, Study, Trial, read_best, read_study, read_trial
+from searchd.client.watch import Event, watch
+from searchd.domain.measurement import Measurement
+from searchd.domain.study import StudyName
+from searchd.domain.trial import TrialState
+from searchd.v1 import leaderboard_service_pb2, study_service_pb2, trial_service_pb2
+from searchd.wire.codec import decode_measurement
+
+PAGE_SIZE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """Whole lines that one fold run printed."""
+
+    repeat: int
+    fold: int
+    text: str
+
+
+class StudyHandle:
+    """A study on the server. Nothing is read before a method asks for it.
+
+    Every method raises StudyNotFound if there is no such study, and ServerUnreachable.
+    """
+
+    def __init__(self, connection: Connection, name: StudyName) -> None:
+        self._connection = connection
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<study {self.name} at {self._connection.address}>"
+
+    def get(self) -> Study:
+        """The study as it stands now."""
+        request = study_service_pb2.GetStudyRequest(name=self.name)
+        return read_study(self._connection.call(self._connection.studies.GetStudy, request).study)
+
+    def watch(self, after: int = 0) -> Iterator[Event]:
+        """What happens to the study, in order, until it has ended; goes on by itself after a lost connection.
+
+        Args:
+            after: Revision to start after; 0 means from the oldest that is kept.
+
+        Raises:
+            RevisionExpired: the events after ``after`` are no longer kept.
+        """
+        return watch(self._connection, self.name, after)
+
+    def wait(self, *, progress: bool | None = None, timeout: timedelta | None = None) -> Study:
+        """Wait until the study has ended.
+
+        Args:
+            progress: Whether to show a live table; None means on a terminal or in a notebook.
+            timeout: For how long to wait; None means for ever.
+
+        Returns:
+            The study as it ended.
+
+        Raises:
+            TimeoutError: it has not ended within ``timeout``; the study goes on.
+        """
+        from searchd.client.live import live_console, show_live  # noqa: PLC0415  # loads rich, only to show something
+
+        console = live_console(progress)
+        events = watch(self._connection, self.name, 0, gaps=True, within=timeout)
+        if console is not None:
+            show_live(self, events, console)
+        else:
+            for event in events:
+                if isinstance(event.value, Study) and event.value.state.ended:
+                    break
+        return self.get()
+
+    def trials(self, state: TrialState | None = None) -> Table[Trial]:
+        """The trials in number order; with ``state`` only those that are in it."""
+        wanted = f"state={state.name}" if state is not None else ""
+
+        def page(token: str) -> tuple[list[Trial], str]:
+            request = trial_service_pb2.ListTrialsRequest(
+                parent=self.name, page_size=PAGE_SIZE, page_token=token, filter=wanted
+            )
+            response = self._connection.call(self._connection.trials.ListTrials, request)
+            return [read_trial(trial) for trial in response.trials], response.next_page_token
+
+        return Table(page, trial_row)
+
+    def trial(self, number: int) -> Trial:
+        """One trial.
+
+        Raises:
+            TrialNotFound: the study has no trial of that number.
+        """
+        request = trial_service_pb2.GetTrialRequest(name=self._trial_name(number))
+        return read_trial(self._connection.call(self._connection.trials.GetTrial, request).trial)
+
+    def measurements(self, trial: int | None = None) -> Table[Measurement]:
+        """What fold runs reported, by trial, repeat, fold and epoch.
+
+        Args:
+            trial: Only of this trial; None means of all.
+
+        Raises:
+            TrialNotFound: the study has no trial of that number; raised when the first page is read.
+        """
+        parent = self.name if trial is None else self._trial_name(trial)
+
+        def page(token: str) -> tuple[list[Measurement], str]:
+            request = trial_service_pb2.ListMeasurementsRequest(parent=parent, page_size=PAGE_SIZE, page_token=token)
+            response = self._connection.call(self._connection.trials.ListMeasurements, request)
+            return [decode_measurement(m) for m in response.measurements], response.next_page_token
+
+        return Table(page, measurement_row)
+
+    def logs(self, trial: int, *, follow: bool = False) -> Iterator[LogChunk]:
+        """What the trial printed.
+
+        Args:
+            trial: Its number.
+            follow: Whether to go on as lines come, until the trial ends.
+
+        Raises:
+            TrialNotFound: the study has no trial of that number.
+        """
+        request = trial_service_pb2.StreamLogsRequest(name=self._trial_name(trial), follow=follow)
+        for chunk in self._connection.stream(self._connection.trials.StreamLogs, request, None):
+            yield LogChunk(chunk.repeat, chunk.fold, chunk.text)
+
+    def leaderboard(self, top: int = 10) -> Leaderboard:
+        """The ranking: trials at the top rung, best first, then partial ones; at most ``top`` (1 to 1000) in all."""
+        request = leaderboard_service_pb2.GetLeaderboardRequest(parent=self.name, top=top)
+        return Leaderboard(self._connection.call(self._connection.leaderboards.GetLeaderboard, request))
+
+    def best(self) -> BestConfig:
+        """The best configuration at the top rung.
+
+        Raises:
+            NoCompleteTrial: no trial has completed the top rung yet.
+        """
+        request = leaderboard_service_pb2.GetBestConfigRequest(name=self.name)
+        return read_best(self._connection.call(self._connection.leaderboards.GetBestConfig, request))
+
+    def stop(self) -> Study:
+        """End the study with what it has; stopping an ended study changes nothing. Returns it, STOPPING or ended."""
+        request = study_service_pb2.StopStudyRequest(name=self.name, request_id=str(uuid4()))
+        return read_study(self._connection.call(self._connection.studies.StopStudy, request).study)
+
+    def delete(self) -> None:
+        """Delete the study and everything in it.
+
+        Raises:
+            StudyActive: it has not ended.
+        """
+        request = study_service_pb2.DeleteStudyRequest(name=self.name, request_id=str(uuid4()))
+        self._connection.call(self._connection.studies.DeleteStudy, request)
+
+    def _trial_name(self, number: int) -> str:
+        return f"{self.name}/trials/{number}"

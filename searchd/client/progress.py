@@ -1,0 +1,145 @@
+"""How a study is doing, as text: the header, the rungs and the ranking."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from searchd.client.grid import Column, grid
+from searchd.client.numbers import clock, decimals_for, fixed, number, parameter, percent, span
+from searchd.client.views import Entry, Study, Trial
+from searchd.client.watch import Event
+from searchd.domain.study import Progress
+from searchd.domain.trial import TrialState
+
+PARTIAL = "partial"
+
+
+@dataclass(slots=True)
+class Picture:
+    """What a viewer knows of a study, put together from its events.
+
+    Attributes:
+        study: As it stood last, with the newest counts.
+        failure: Why the last failed trial failed.
+        entries: The ranking, as it was last read.
+    """
+
+    study: Study
+    failure: str = ""
+    entries: Sequence[Entry] = field(default_factory=list)
+
+    def add(self, event: Event) -> None:
+        """Take in one event."""
+        match event.value:
+            case Study() as study:
+                self.study = study
+            case Progress() as progress:
+                self.study = replace(self.study, progress=progress)
+            case Trial(state=TrialState.FAILED | TrialState.INFEASIBLE) as trial:
+                self.failure = trial.reason
+
+    def lines(self, now: datetime, width: int) -> list[str]:
+        """The whole picture at a time, in lines of at most ``width`` characters."""
+        lines = header(self.study, now, self.failure, width)
+        if self.entries:
+            lines += ["", *ranking(self.study, self.entries, width)]
+        return lines
+
+
+def header(study: Study, now: datetime, failure: str, width: int) -> list[str]:
+    """State and counts, best and default, rungs: at most three lines."""
+    progress = study.progress
+    started = sum(progress.trials.values())
+    elapsed = (study.ended_at or now) - (study.started_at or study.created_at)
+    slots = f"{progress.busy}/{study.slots} slots busy" if study.slots else f"{progress.busy} busy"
+    first = [f"{study.id} {study.state.name} {clock(elapsed)}", f"{started}/{study.max_trials} trials"]
+    if not study.state.ended:
+        first.append(slots)
+        first += _eta(study, elapsed)
+    if study.resources.gpus:
+        first.append(f"{number(progress.train_seconds * study.resources.gpus / 3600, 3)} GPU-h")
+    second = []
+    if progress.best is not None:
+        second.append(f"best {number(progress.best.score)} (#{progress.best.trial})")
+    if progress.default_score is not None:
+        second.append(f"default {number(progress.default_score)}")
+    if progress.full_epochs and study.state.ended:
+        second.append(f"epochs saved {percent(progress.full_epochs - progress.epochs, progress.full_epochs)}")
+    for state in (TrialState.FAILED, TrialState.INFEASIBLE):
+        if progress.trials.get(state.value):
+            second.append(f"{state.value} {progress.trials[state.value]}{f': {failure}' if failure else ''}")
+            failure = ""
+    reached = zip(study.rungs, progress.rungs, strict=False)
+    rungs = "  ".join(f"{rung.folds}x{rung.epochs}:{count}" for rung, count in reached)
+    lines = ["   ".join(first), "   ".join(second), f"rungs {rungs}" if len(progress.rungs) > 1 else "", study.reason]
+    return [_cut(line, width) for line in lines if line]
+
+
+def _eta(study: Study, elapsed: timedelta) -> list[str]:
+    """Time left at the pace so far, by the trials that have got past the first rung; none before the first has."""
+    through = max(
+        study.progress.rungs[0] if study.progress.rungs else 0,
+        sum(count for state, count in study.progress.trials.items() if TrialState(state).ended),
+    )
+    if not 0 < through < study.max_trials:
+        return []
+    return [f"ETA {span(elapsed * ((study.max_trials - through) / through))}"]
+
+
+def ranking(study: Study, entries: Sequence[Entry], width: int) -> list[str]:
+    """The leaderboard: trials at the top rung, then the partial ones under a line of their own."""
+    decimals = decimals_for([e.mean for e in entries])
+    names = _parameter_names(study, entries)
+    columns = [
+        Column("#", right=True),
+        Column("trial", right=True),
+        Column(_cut(study.metric, 16)),
+        Column("vs #1"),
+        Column("folds", right=True),
+        Column("epoch", right=True),
+        Column("GPU-min" if study.resources.gpus else "min", right=True),
+        *(Column(name, right=_numeric(entries, name), optional=True) for name in names),
+    ]
+    rows: list[Sequence[str] | str] = []
+    for entry in entries:
+        if not entry.rank and PARTIAL not in rows:
+            rows.append(PARTIAL)
+        rows.append(_entry_cells(study, entry, decimals, names))
+    return grid(columns, rows, width)
+
+
+def _entry_cells(study: Study, entry: Entry, decimals: int, names: Sequence[str]) -> list[str]:
+    mean = fixed(entry.mean, decimals)
+    if entry.standard_error is not None:
+        mean += f" ±{fixed(entry.standard_error, decimals)}"
+    versus = "-"
+    if entry.versus_first is not None:
+        versus = fixed(entry.versus_first.mean, decimals) + (" tied" if entry.tied else "")
+    minutes = entry.trial.train_seconds * (study.resources.gpus or 1) / 60
+    return [
+        str(entry.rank or "-"),
+        str(entry.trial.number),
+        mean,
+        versus,
+        f"{entry.rung.folds}/{study.folds}",
+        str(entry.rung.epochs),
+        f"{minutes:.1f}" if minutes >= 1 else number(minutes, 2),
+        *(parameter(entry.trial.params[name]) if name in entry.trial.params else "-" for name in names),
+    ]
+
+
+def _parameter_names(study: Study, entries: Sequence[Entry]) -> list[str]:
+    """In the space's order, those that differ between the trials first: there may not be room for all."""
+    shown = dict.fromkeys(name for entry in entries for name in entry.trial.params)
+    names = [n for n in study.parameters if n in shown] + [n for n in shown if n not in study.parameters]
+    first = entries[0].trial.params
+    varied = [n for n in names if any(n not in e.trial.params or e.trial.params[n] != first.get(n) for e in entries)]
+    return varied + [name for name in names if name not in varied]
+
+
+def _numeric(entries: Sequence[Entry], name: str) -> bool:
+    return all(isinstance(e.trial.params[name], int | float) for e in entries if name in e.trial.params)
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else f"{line[: width - 1]}…"

@@ -1,0 +1,1 @@
+"""Engines run segments: on Ray, or in virtual time."""

@@ -1,0 +1,178 @@
+"""A study as a caller sends it, and what in it has no meaning."""
+
+from enum import StrEnum
+from typing import Any, TypeVar, cast
+
+from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.message import Message
+
+from searchd.domain.draft import StudyDraft
+from searchd.domain.errors import Violation
+from searchd.domain.fidelity import Fidelity
+from searchd.domain.study import (
+    Algorithm,
+    Budget,
+    Dataset,
+    Evaluation,
+    Goal,
+    Objective,
+    Racing,
+    Resources,
+    Retry,
+    Scheduler,
+    SchedulerAlgorithm,
+    SchedulerMode,
+    Score,
+    Search,
+    Split,
+)
+from searchd.v1 import study_pb2
+from searchd.wire.spaces import decode_space
+from searchd.wire.values import decode_duration, decode_enum, decode_parameters, short_names
+
+E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
+
+
+def decode_draft(study: study_pb2.Study) -> tuple[StudyDraft, tuple[Violation, ...]]:
+    """The definition in a message, and everything in it that the domain cannot represent.
+
+    Where something cannot be represented its default stands in, so that the rest can still be checked
+    (``domain.checks.draft_violations`` does). Output-only fields are not looked at.
+
+    Returns:
+        The draft, and violations with paths in the study file's terms; nothing may be stored if there are any.
+    """
+    found: list[Violation] = []
+    scheduler = _scheduler(study.scheduler, found) if study.HasField("scheduler") else None
+    mode = _enum(study.scheduler, "mode", SchedulerMode, "scheduler.mode", found)
+    split = _enum(study.evaluation, "split", Split, "evaluation.split", found)
+    draft = StudyDraft(
+        trainable=study.trainable,
+        objectives=tuple(_objective(o, f"objectives[{i}]", found) for i, o in enumerate(study.objectives)),
+        space=decode_space(study.search_space, found),
+        dataset=_dataset(study.dataset) if study.HasField("dataset") else None,
+        fixed=decode_parameters(study.fixed),
+        seed=study.seed,
+        search=_search(study.search, found) if study.HasField("search") else Search(),
+        scheduler=scheduler,
+        mode=mode,
+        evaluation=_evaluation(study.evaluation, split, found),
+        split=split,
+        resources=Resources(
+            cpus=_given(study.resources, "cpus", Resources().cpus),
+            gpus=_given(study.resources, "gpus", Resources().gpus),
+        ),
+        budget=_budget(study.budget, found),
+        retry=_retry(study.retry, found),
+        priority=study.priority,
+        labels=dict(sorted(study.labels.items())),
+    )
+    return draft, tuple(found)
+
+
+def _objective(message: study_pb2.Objective, path: str, found: list[Violation]) -> Objective:
+    goal = _required(message, "goal", Goal, f"{path}.goal", found)
+    return Objective(message.metric, goal or Goal.MAXIMIZE)
+
+
+def _dataset(message: study_pb2.Dataset) -> Dataset:
+    return Dataset(
+        builtin=message.builtin or None,
+        uri=message.uri or None,
+        target=message.target or None,
+        drop=tuple(message.drop),
+        groups=message.groups or None,
+        order_by=message.order_by or None,
+        fold_column=message.fold_column or None,
+    )
+
+
+def _search(message: study_pb2.Search, found: list[Violation]) -> Search:
+    algorithm = _required(message, "algorithm", Algorithm, "search.algorithm", found)
+    return Search(algorithm or Search().algorithm, _given(message, "default_first", Search().default_first))
+
+
+def _scheduler(message: study_pb2.Scheduler, found: list[Violation]) -> Scheduler:
+    algorithm = _required(message, "algorithm", SchedulerAlgorithm, "scheduler.algorithm", found)
+    return Scheduler(
+        algorithm or Scheduler().algorithm,
+        eta=_given(message, "eta", Scheduler().eta),
+        min_epochs=_given(message, "min_epochs", Scheduler().min_epochs),
+    )
+
+
+def _evaluation(message: study_pb2.Evaluation, split: Split | None, found: list[Violation]) -> Evaluation:
+    default = Evaluation()
+    if message.HasField("folds") and message.HasField("holdout"):
+        found.append(Violation("evaluation", "has both folds and holdout", "give one of the two"))
+    if message.HasField("folds") and message.folds == 0:  # in the domain it means a hold-out, which has its own field
+        remedy = "use at least 2, or leave it out for a single split"
+        found.append(Violation("evaluation.folds", "0 cannot be cross-validated", remedy))
+    return Evaluation(
+        folds=_given(message, "folds", default.folds),
+        holdout=_given(message, "holdout", default.holdout),
+        split=split or default.split,
+        split_seed=message.split_seed,
+        repeats=_given(message, "repeats", default.repeats),
+        epochs=_given(message, "epochs", default.epochs),
+        score=_enum(message, "score", Score, "evaluation.score", found) or default.score,
+        racing=_enum(message, "racing", Racing, "evaluation.racing", found) or default.racing,
+        ladder=tuple(Fidelity(rung.folds, rung.epochs) for rung in message.ladder),
+    )
+
+
+def _budget(message: study_pb2.Budget, found: list[Violation]) -> Budget:
+    return Budget(
+        trials=_given(message, "trials", Budget().trials),
+        slots=_given(message, "slots", None),
+        wall_time=_duration(message, "wall_time", None, "budget.wall_time", found),
+    )
+
+
+def _retry(message: study_pb2.Retry, found: list[Violation]) -> Retry:
+    default = Retry()
+    timeout = _duration(message, "segment_timeout", default.segment_timeout, "retry.segment_timeout", found)
+    return Retry(_given(message, "attempts", default.attempts), timeout)
+
+
+def _given(message: Message, field: str, default: T) -> T:
+    value: Any = getattr(message, field)
+    return value if message.HasField(field) else default
+
+
+def _duration(message: Message, field: str, default: T, path: str, found: list[Violation]) -> Any:
+    if not message.HasField(field):
+        return default
+    try:
+        return decode_duration(getattr(message, field))
+    except ValueError:
+        found.append(Violation(path, "is not a duration", "use a duration such as 90s, 15m or 12h"))
+        return default
+
+
+def _required(message: Message, field: str, kind: type[E], path: str, found: list[Violation]) -> E | None:
+    if getattr(message, field) == 0:
+        choices = ", ".join(short_names(_enum_of(message, field)))
+        found.append(Violation(path, "is not set", f"use one of {choices}"))
+        return None
+    return _enum(message, field, kind, path, found)
+
+
+def _enum(message: Message, field: str, kind: type[E], path: str, found: list[Violation]) -> E | None:
+    number = getattr(message, field)
+    descriptor = message.DESCRIPTOR.fields_by_name[field]
+    if descriptor.has_presence and not message.HasField(field):
+        return None
+    enum = _enum_of(message, field)
+    try:
+        return decode_enum(enum, number, kind)
+    except ValueError:
+        problem = f"{number} is a value that this version does not know" if number else "is unspecified"
+        found.append(Violation(path, problem, f"use one of {', '.join(short_names(enum))}"))
+        return None
+
+
+def _enum_of(message: Message, field: str) -> EnumDescriptor:
+    enum: Any = message.DESCRIPTOR.fields_by_name[field].enum_type  # one of two classes, by protobuf's implementation
+    return cast("EnumDescriptor", enum)

@@ -1,0 +1,210 @@
+"""Studies between wire and domain."""
+
+from collections.abc import Iterable
+
+from searchd.domain.errors import InvalidStudy
+from searchd.domain.fidelity import Fidelity
+from searchd.domain.study import (
+    Best,
+    Dataset,
+    Evaluation,
+    Goal,
+    Objective,
+    Progress,
+    Scheduler,
+    Search,
+    Study,
+    StudyName,
+    StudySpec,
+    StudyState,
+)
+from searchd.v1 import study_pb2
+from searchd.wire.drafts import decode_draft
+from searchd.wire.spaces import encode_space
+from searchd.wire.values import decode_enum, decode_time, encode_duration, encode_enum, encode_parameters
+
+
+def encode_study(study: Study) -> study_pb2.Study:
+    """The study with every default filled in and the rungs in force."""
+    message = encode_spec(study.spec)
+    message.name = study.name
+    message.state = encode_enum(study_pb2.StudyState.DESCRIPTOR, study.state)
+    message.reason = study.reason
+    message.progress.CopyFrom(encode_progress(study.progress))
+    message.code_fingerprint = study.code
+    message.data_fingerprint = study.data
+    message.rungs.extend(_rungs(study.spec.ladder))
+    for field, at in (
+        (message.create_time, study.created_at),
+        (message.start_time, study.started_at),
+        (message.end_time, study.ended_at),
+    ):
+        if at is not None:
+            field.FromDatetime(at)
+    return message
+
+
+def decode_study(message: study_pb2.Study) -> Study:
+    """A study that a server sent.
+
+    Raises:
+        InvalidStudy: it holds what this version does not know.
+        ValueError: its state is unknown, or it has no objective.
+    """
+    return Study(
+        name=StudyName(message.name),
+        spec=decode_spec(message),
+        code=message.code_fingerprint,
+        data=message.data_fingerprint,
+        created_at=decode_time(message.create_time),
+        state=decode_enum(study_pb2.StudyState.DESCRIPTOR, message.state, StudyState),
+        reason=message.reason,
+        started_at=decode_time(message.start_time) if message.HasField("start_time") else None,
+        ended_at=decode_time(message.end_time) if message.HasField("end_time") else None,
+        progress=decode_progress(message.progress),
+    )
+
+
+def encode_spec(spec: StudySpec) -> study_pb2.Study:
+    """The definition alone: sent back to a server, it makes the same study."""
+    return study_pb2.Study(
+        trainable=spec.trainable,
+        dataset=_dataset(spec.dataset) if spec.dataset is not None else None,
+        search_space=encode_space(spec.space),
+        fixed=encode_parameters(spec.fixed),
+        seed=spec.seed,
+        objectives=[encode_objective(spec.objective)],
+        search=_search(spec.search),
+        scheduler=_scheduler(spec.scheduler),
+        evaluation=_evaluation(spec.evaluation),
+        resources=study_pb2.Resources(cpus=spec.resources.cpus, gpus=spec.resources.gpus),
+        budget=study_pb2.Budget(
+            trials=spec.budget.trials,
+            slots=spec.budget.slots,
+            wall_time=encode_duration(spec.budget.wall_time),
+        ),
+        retry=study_pb2.Retry(
+            attempts=spec.retry.attempts, segment_timeout=encode_duration(spec.retry.segment_timeout)
+        ),
+        priority=spec.priority,
+        labels=spec.labels,
+    )
+
+
+def decode_spec(message: study_pb2.Study) -> StudySpec:
+    """The definition of a study that a server sent: nothing is left to decide.
+
+    Raises:
+        InvalidStudy: it holds what this version does not know.
+        ValueError: it has no objective.
+    """
+    draft, violations = decode_draft(message)
+    if violations:
+        raise InvalidStudy(violations)
+    if len(draft.objectives) != 1:
+        raise ValueError(f"{message.name} has {len(draft.objectives)} objectives")
+    scheduler = draft.scheduler or Scheduler()
+    return StudySpec(
+        trainable=draft.trainable,
+        objective=draft.objectives[0],
+        space=draft.space,
+        dataset=draft.dataset,
+        fixed=draft.fixed,
+        seed=draft.seed,
+        search=draft.search,
+        scheduler=Scheduler(scheduler.algorithm, scheduler.eta, draft.mode or scheduler.mode, scheduler.min_epochs),
+        evaluation=draft.evaluation,
+        resources=draft.resources,
+        budget=draft.budget,
+        retry=draft.retry,
+        priority=draft.priority,
+        labels=draft.labels,
+    )
+
+
+def encode_progress(progress: Progress) -> study_pb2.StudyProgress:
+    """The counts of a study."""
+    best = progress.best
+    return study_pb2.StudyProgress(
+        trials=progress.trials,
+        rungs=progress.rungs,
+        best_trial=best.trial if best is not None else None,
+        best_score=best.score if best is not None else None,
+        default_score=progress.default_score,
+        busy=progress.busy,
+        epochs=progress.epochs,
+        full_epochs=progress.full_epochs,
+        train_seconds=progress.train_seconds,
+    )
+
+
+def decode_progress(message: study_pb2.StudyProgress) -> Progress:
+    """The counts of a study."""
+    return Progress(
+        trials=dict(sorted(message.trials.items())),
+        rungs=tuple(message.rungs),
+        best=Best(message.best_trial, message.best_score) if message.HasField("best_trial") else None,
+        default_score=message.default_score if message.HasField("default_score") else None,
+        busy=message.busy,
+        epochs=message.epochs,
+        full_epochs=message.full_epochs,
+        train_seconds=message.train_seconds,
+    )
+
+
+def encode_objective(objective: Objective) -> study_pb2.Objective:
+    """A metric and its direction."""
+    return study_pb2.Objective(metric=objective.metric, goal=encode_enum(study_pb2.Goal.DESCRIPTOR, objective.goal))
+
+
+def decode_objective(message: study_pb2.Objective) -> Objective:
+    """A metric and its direction.
+
+    Raises:
+        ValueError: the direction is unknown.
+    """
+    return Objective(message.metric, decode_enum(study_pb2.Goal.DESCRIPTOR, message.goal, Goal))
+
+
+def _dataset(dataset: Dataset) -> study_pb2.Dataset:
+    return study_pb2.Dataset(
+        builtin=dataset.builtin or "",
+        uri=dataset.uri or "",
+        target=dataset.target or "",
+        drop=dataset.drop,
+        groups=dataset.groups or "",
+        order_by=dataset.order_by or "",
+        fold_column=dataset.fold_column or "",
+    )
+
+
+def _search(search: Search) -> study_pb2.Search:
+    algorithm = encode_enum(study_pb2.SearchAlgorithm.DESCRIPTOR, search.algorithm)
+    return study_pb2.Search(algorithm=algorithm, default_first=search.default_first)
+
+
+def _scheduler(scheduler: Scheduler) -> study_pb2.Scheduler:
+    return study_pb2.Scheduler(
+        algorithm=encode_enum(study_pb2.SchedulerAlgorithm.DESCRIPTOR, scheduler.algorithm),
+        eta=scheduler.eta,
+        mode=encode_enum(study_pb2.SchedulerMode.DESCRIPTOR, scheduler.mode),
+        min_epochs=scheduler.min_epochs,
+    )
+
+
+def _evaluation(evaluation: Evaluation) -> study_pb2.Evaluation:
+    return study_pb2.Evaluation(
+        folds=evaluation.folds or None,
+        holdout=None if evaluation.folds else evaluation.holdout,
+        split=encode_enum(study_pb2.SplitMethod.DESCRIPTOR, evaluation.split),
+        split_seed=evaluation.split_seed,
+        repeats=evaluation.repeats,
+        epochs=evaluation.epochs,
+        score=encode_enum(study_pb2.ScoreRule.DESCRIPTOR, evaluation.score),
+        racing=encode_enum(study_pb2.RacingRule.DESCRIPTOR, evaluation.racing),
+        ladder=_rungs(evaluation.ladder),
+    )
+
+
+def _rungs(ladder: Iterable[Fidelity]) -> list[study_pb2.Rung]:
+    return [study_pb2.Rung(folds=rung.folds, epochs=rung.epochs) for rung in ladder]

@@ -1,0 +1,120 @@
+"""Trials and measurements between wire and domain."""
+
+from searchd.domain.measurement import Measurement
+from searchd.domain.space import Parameters
+from searchd.domain.study import StudyName
+from searchd.domain.trial import FoldRun, FoldRunState, Origin, Trial, TrialNumber, TrialState
+from searchd.v1 import trial_pb2
+from searchd.wire.values import decode_enum, decode_parameters, decode_time, encode_enum, encode_parameters, encode_time
+
+
+def trial_name(study: StudyName, number: int) -> str:
+    """The full name of a trial."""
+    return f"{study}/trials/{number}"
+
+
+def encode_trial(trial: Trial, fixed: Parameters) -> trial_pb2.Trial:
+    """The trial as callers see it; ``fixed`` are its study's, shown with its own parameters."""
+    return trial_pb2.Trial(
+        name=trial_name(trial.study, trial.number),
+        number=trial.number,
+        parameters=encode_parameters({**fixed, **trial.parameters}),
+        origin=encode_enum(trial_pb2.TrialOrigin.DESCRIPTOR, trial.origin),
+        state=encode_enum(trial_pb2.TrialState.DESCRIPTOR, trial.state),
+        rung_scores=trial.scores,
+        fold_runs=map(_encode_fold_run, trial.fold_runs),
+        reason=trial.reason,
+        log_tail=trial.log_tail,
+        create_time=encode_time(trial.created_at),
+        start_time=encode_time(trial.started_at),
+        end_time=encode_time(trial.ended_at),
+        train_seconds=trial.train_seconds,
+    )
+
+
+def decode_trial(message: trial_pb2.Trial) -> Trial:
+    """A trial that a server sent. Its parameters include the study's fixed ones.
+
+    Of a fold run only what is shown is known: its newest score stands at its epoch, and a run that no worker has is
+    READY before its first score and WAITING after.
+
+    Raises:
+        ValueError: its state or origin is unknown to this version, or its name is none.
+    """
+    study, separator, _ = message.name.rpartition("/trials/")
+    if not separator:
+        raise ValueError(f"{message.name!r} is not the name of a trial")
+    state = decode_enum(trial_pb2.TrialState.DESCRIPTOR, message.state, TrialState)
+    return Trial(
+        study=StudyName(study),
+        number=TrialNumber(message.number),
+        parameters=decode_parameters(message.parameters),
+        origin=decode_enum(trial_pb2.TrialOrigin.DESCRIPTOR, message.origin, Origin),
+        created_at=decode_time(message.create_time),
+        state=state,
+        scores=tuple(message.rung_scores),
+        fold_runs=tuple(_decode_fold_run(run, state) for run in message.fold_runs),
+        reason=message.reason,
+        log_tail=message.log_tail,
+        started_at=decode_time(message.start_time) if message.HasField("start_time") else None,
+        ended_at=decode_time(message.end_time) if message.HasField("end_time") else None,
+        train_seconds=message.train_seconds,
+    )
+
+
+def encode_measurement(measurement: Measurement) -> trial_pb2.Measurement:
+    """Metrics of one fold run at one epoch."""
+    return trial_pb2.Measurement(
+        trial=measurement.trial,
+        repeat=measurement.repeat,
+        fold=measurement.fold,
+        epoch=measurement.epoch,
+        attempt=measurement.attempt,
+        metrics=measurement.metrics,
+        seconds=measurement.seconds,
+        report_time=encode_time(measurement.at),
+    )
+
+
+def decode_measurement(message: trial_pb2.Measurement) -> Measurement:
+    """Metrics of one fold run at one epoch."""
+    return Measurement(
+        trial=message.trial,
+        repeat=message.repeat,
+        fold=message.fold,
+        epoch=message.epoch,
+        attempt=message.attempt,
+        metrics=dict(sorted(message.metrics.items())),
+        seconds=message.seconds,
+        at=decode_time(message.report_time),
+    )
+
+
+def _encode_fold_run(run: FoldRun) -> trial_pb2.FoldRun:
+    return trial_pb2.FoldRun(
+        repeat=run.repeat,
+        fold=run.fold,
+        epoch=run.epoch,
+        attempt=run.attempt,
+        running=run.state is FoldRunState.HANDED_OUT,
+        score=run.scores[-1][1] if run.scores else None,
+    )
+
+
+def _decode_fold_run(message: trial_pb2.FoldRun, trial: TrialState) -> FoldRun:
+    scored = message.HasField("score")
+    if message.running:
+        state = FoldRunState.HANDED_OUT
+    elif trial.ended:
+        state = FoldRunState.FINISHED
+    else:
+        state = FoldRunState.WAITING if scored else FoldRunState.READY
+    return FoldRun(
+        repeat=message.repeat,
+        fold=message.fold,
+        state=state,
+        target=message.epoch,
+        epoch=message.epoch,
+        attempt=message.attempt,
+        scores=((message.epoch, message.score),) if scored else (),
+    )

@@ -1,0 +1,83 @@
+"""The catalog of trainables that reads their cards in a process of its own."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from searchd.domain.card import Card
+from searchd.domain.errors import InvalidArgument
+from searchd.worker.card_json import card_from_json
+from searchd.worker.sources import Stamp, stamp
+
+_TIME_LIMIT = timedelta(minutes=2)
+
+_logger = logging.getLogger(__name__)
+
+
+class SubprocessCatalog:
+    """Implements searchd.ports.catalog.Catalog. Thread-safe: while one call reads, others wait for what it finds."""
+
+    def __init__(self, modules: Sequence[str], search_path: Sequence[str], installed: bool) -> None:
+        """Name the modules; nothing is read yet.
+
+        Args:
+            modules: Modules that register trainables. All must be importable.
+            search_path: Folders in which to look for them before the usual ones.
+            installed: Whether to read the installed entry points too; those that cannot be imported are left out with
+                a warning, since nobody asked for them.
+        """
+        self._modules = tuple(modules)
+        self._search_path = tuple(search_path)
+        self._installed = installed
+        self._lock = threading.Lock()
+        self._cards: Mapping[str, Card] = {}
+        self._stamps: dict[str, Stamp] | None = None
+
+    def cards(self) -> Mapping[str, Card]:
+        """See Catalog."""
+        with self._lock:
+            if self._stamps is None or any(stamp(Path(file)) != known for file, known in self._stamps.items()):
+                self._read()
+            return self._cards
+
+    def _read(self) -> None:
+        self._stamps = None
+        document = self._run()
+        for module, reason in document["errors"].items():
+            if module in self._modules:
+                raise InvalidArgument(module, reason, "mend the module, or take it off the server's --trainables")
+            _logger.warning("installed trainables in %s are left out: %s", module, reason)
+        self._cards = {card["name"]: card_from_json(card) for card in document["cards"]}
+        self._stamps = document["stamps"]
+
+    def _run(self) -> dict[str, Any]:
+        path = os.pathsep.join([*self._search_path, *filter(None, [os.environ.get("PYTHONPATH")])])
+        # -P: the folder in which the server happens to run is not searched, as it is not by workers.
+        command = [sys.executable, "-P", "-m", "searchd.worker.cards"]
+        command += [*(["--installed"] if self._installed else []), "--", *self._modules]
+        try:
+            done = subprocess.run(  # noqa: S603  # no shell, and the module names are the operator's
+                command,
+                env={**os.environ, "PYTHONPATH": path},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_TIME_LIMIT.total_seconds(),
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            reason = f"importing them takes longer than {_TIME_LIMIT.total_seconds():g} s"
+            raise InvalidArgument("trainables", reason, "make the modules import faster") from None
+        if done.returncode != 0:
+            last = (done.stderr.strip().rsplit("\n", 1)[-1:] or [""])[0]
+            reason = f"importing them ended the process with code {done.returncode}: {last}"
+            raise InvalidArgument("trainables", reason, "let the modules only define and register trainables")
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document

@@ -1,0 +1,253 @@
+"""One fold run while it is in memory: advanced segment by segment, saved, and closed."""
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+
+from searchd.domain.trial import FoldRunKey
+from searchd.ports.clock import Clock
+from searchd.ports.engine import Ended, Outcome, Report, Segment
+from searchd.trainable import Context, Infeasible, Registration, set_current
+from searchd.worker.checkpoint import (
+    Checkpoint,
+    DamagedCheckpoint,
+    identity,
+    read_checkpoint,
+    write_checkpoint,
+)
+from searchd.worker.forms import Running, start
+from searchd.worker.host import FoldRunHost, Surroundings
+from searchd.worker.logs import FoldRunLog
+from searchd.worker.metrics import RefusedReport, checked_metrics, not_finite
+from searchd.worker.randomness import save_states, seed_everything
+
+SAVE_EVERY_SECONDS = 30.0
+_LONGEST_REASON = 500
+_OWN_CODE = str(Path(__file__).parent)
+
+Step = tuple[Report | None, Ended | None]
+"""What one epoch adds to a segment's messages: a report, the segment's end, or both."""
+
+
+class Order(Enum):
+    """What the worker wants of the running segment; asked at each yield."""
+
+    GO_ON = "go on"
+    CANCEL = "cancel"
+    DRAIN = "drain"
+
+
+class LiveFoldRun:
+    """A fold run in memory. Not thread-safe, and to be used from one thread only.
+
+    Attributes:
+        key: Which fold run.
+        attempt: The newest attempt that it serves.
+        epoch: Epochs trained so far; 0 before the first.
+        log: What it printed.
+        over: Whether it can train no further.
+        seconds: Time spent in its segments.
+    """
+
+    def __init__(self, segment: Segment, registration: Registration, surroundings: Surroundings, clock: Clock) -> None:
+        self.key: FoldRunKey = segment.key
+        self.attempt = segment.attempt
+        self.epoch = 0
+        self.log = FoldRunLog(surroundings.storage.log(self.key))
+        self.over = False
+        self.seconds = 0.0
+        self._registration = registration
+        self._surroundings = surroundings
+        self._clock = clock
+        self._segment = segment
+        self._running: Running | None = None
+        self._context: Context | None = None
+        self._stepped = False
+        self._last: Report | None = None
+        self._checkpoint = self._read_checkpoint() if segment.attempt > 1 else None
+        self._saved_at = 0.0
+
+    def continues(self, segment: Segment) -> bool:
+        """Whether ``segment`` is a later hand-out of this very fold run."""
+        return (
+            segment.key == self.key
+            and segment.attempt > self.attempt
+            and not self.over
+            and identity(segment) == identity(self._segment)
+        )
+
+    def advance(self, segment: Segment, order: Callable[[], Order]) -> Iterator[Step]:
+        """Train up to the segment's target; yields what there is to report, the last time with the end.
+
+        A fold run that is at the target already, or beyond, reports its last epoch again: the report may have been
+        lost with the worker or the server that had it.
+        """
+        began = time.perf_counter()
+        self._segment = segment
+        self.attempt = segment.attempt
+        self._saved_at = self._saved_at or began
+        try:
+            yield from self._epochs(segment, order)
+        except Infeasible as gave_up:
+            yield None, self._end(Outcome.INFEASIBLE, str(gave_up) or "the trainable gave up")
+        except RefusedReport as refused:
+            self._fail(str(refused))
+            yield None, self._end(Outcome.FAILED, str(refused), self.log.tail())
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            # SystemExit too: a trainable that calls sys.exit() has failed, the worker has not.
+            self._fail(_traceback(error))
+            yield None, self._end(Outcome.FAILED, _reason(error, self._source()), self.log.tail())
+        finally:
+            self.seconds += time.perf_counter() - began
+            set_current(None)
+
+    def close(self) -> None:
+        """Let go of the trainable; what it raises on the way out is only logged."""
+        self.over = True
+        running, self._running, self._checkpoint = self._running, None, None
+        if running is not None:
+            try:
+                running.close()
+            except BaseException as error:
+                self._fail(_traceback(error))
+        self.log.close()
+
+    def _epochs(self, segment: Segment, order: Callable[[], Order]) -> Iterator[Step]:
+        reached = self._reached_before(segment)
+        if reached is not None:
+            yield reached, Ended(Outcome.REACHED, reached.epoch)
+            return
+        since = time.perf_counter()
+        running = self._running or self._start()
+        set_current(self._context)
+        while True:
+            reported = running.step()
+            if not self._stepped:
+                self._stepped = True
+                self.epoch = running.resumed
+            if reported is None:
+                yield self._returned()
+                return
+            self.epoch += 1
+            metrics = checked_metrics(reported, segment.task.metrics, self.epoch)
+            report = Report(self.epoch, metrics, time.perf_counter() - since, self._clock.now())
+            self._last = report
+            ended = self._verdict(segment, report, order())
+            yield report, ended
+            if ended is not None:
+                return
+            since = time.perf_counter()
+
+    def _start(self) -> Running:
+        host = FoldRunHost(self._segment, self._surroundings, self._checkpoint)
+        context = self._context = host.context()
+        set_current(context)
+        seed_everything(context.seed, context.device)
+        self._running = start(self._registration, context, host, self._checkpoint, self._segment)
+        return self._running
+
+    def _reached_before(self, segment: Segment) -> Report | None:
+        """The report at or beyond the target, if the fold run has been there."""
+        if self._stepped:
+            return self._last if self.epoch >= segment.target else None
+        if self._checkpoint is not None and self._checkpoint.epoch >= segment.target:
+            self.epoch = self._checkpoint.epoch
+            return self._checkpoint.report
+        return None
+
+    def _verdict(self, segment: Segment, report: Report, order: Order) -> Ended | None:
+        """Whether the segment ends after this report; its state is saved where it must be."""
+        bad = not_finite(report.metrics, segment.task.metrics)
+        if bad is not None:
+            return self._end(Outcome.INFEASIBLE, f"{bad} is {report.metrics[bad]} at epoch {report.epoch}")
+        if order is Order.CANCEL:
+            return self._end(Outcome.CANCELLED, "cancelled on request")
+        if report.epoch >= segment.target:
+            return self._reached(segment, report)
+        if order is Order.DRAIN:
+            self._save_if_possible(report)
+            return Ended(Outcome.DRAINED, report.epoch)
+        if time.perf_counter() - self._saved_at > SAVE_EVERY_SECONDS:
+            self._save_if_possible(report)
+        return None
+
+    def _reached(self, segment: Segment, report: Report) -> Ended:
+        if segment.target >= segment.task.evaluation.epochs:
+            return self._end(Outcome.REACHED)
+        try:
+            self._save(report)
+        except Exception as error:
+            self._fail(_traceback(error))
+            reason = f"the checkpoint cannot be saved: {type(error).__name__}: {_first_line(error)}"
+            return self._end(Outcome.FAILED, reason, self.log.tail())
+        return Ended(Outcome.REACHED, report.epoch)
+
+    def _returned(self) -> Step:
+        if self.epoch == 0:
+            self._fail("the trainable never reported: it returned before its first yield")
+            return None, self._end(Outcome.FAILED, "the trainable never reported", self.log.tail())
+        again = self._checkpoint.report if self._last is None and self._checkpoint is not None else None
+        return again, self._end(Outcome.FINISHED)
+
+    def _end(self, outcome: Outcome, reason: str = "", log_tail: str = "") -> Ended:
+        self.over = True
+        return Ended(outcome, self.epoch, reason, log_tail)
+
+    def _fail(self, text: str) -> None:
+        self.log.write(text if text.endswith("\n") else f"{text}\n")
+
+    def _source(self) -> str:
+        module = sys.modules.get(self._registration.target.__module__)
+        return getattr(module, "__file__", None) or ""
+
+    def _save(self, report: Report) -> None:
+        if self._running is None or not self._running.keeps:
+            return
+        checkpoint = Checkpoint(identity(self._segment), report.epoch, report, self._running.state(), save_states())
+        write_checkpoint(self._surroundings.storage.checkpoint(self.key), checkpoint)
+        self._saved_at = time.perf_counter()
+
+    def _save_if_possible(self, report: Report) -> None:
+        try:
+            self._save(report)
+        except Exception as error:
+            self._fail(f"searchd: the checkpoint of epoch {report.epoch} was not saved: {error!r}")
+            self._saved_at = time.perf_counter()
+
+    def _read_checkpoint(self) -> Checkpoint | None:
+        try:
+            checkpoint = read_checkpoint(self._surroundings.storage.checkpoint(self.key), self._surroundings.device)
+        except DamagedCheckpoint as damaged:
+            self._fail(f"searchd: starting over, the checkpoint is damaged: {damaged}")
+            return None
+        if checkpoint is not None and checkpoint.identity != identity(self._segment):
+            self._fail("searchd: starting over, the checkpoint is of another configuration")
+            return None
+        return checkpoint
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n", 1)[0][:_LONGEST_REASON]
+
+
+def _reason(error: BaseException, source: str) -> str:
+    """One line: the type, the message, and the innermost line of the trainable's own file, else of any."""
+    message = _first_line(error)
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    for file, line in [f for f in frames if f[0] == source][-1:] or frames[-1:]:
+        text += f" ({Path(file).name}:{line})"
+    return text
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback without the worker's own frames at its top."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OWN_CODE):
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames))

@@ -1,0 +1,157 @@
+"""What stands behind a trainable's context in a worker: data, splits, checkpoints, artifacts."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from searchd.domain.study import Dataset
+from searchd.ports.engine import Segment
+from searchd.trainable import Context
+from searchd.worker.checkpoint import Checkpoint
+from searchd.worker.files import Storage
+from searchd.worker.provider import DatasetProvider
+from searchd.worker.randomness import fold_run_seed, restore_states
+
+_KEPT_LOADS = 4
+
+
+class Loads:
+    """What authors' own ``load`` functions returned, for the whole process; only the last few are kept."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[tuple[Any, str | None], Any] = OrderedDict()
+
+    def get(self, load: Callable[[str | None], Any], source: str | None) -> Any:
+        """What ``load(source)`` returns, from memory if it was called before."""
+        # A lambda in a trainable is another function each time, but the same code.
+        code = getattr(load, "__code__", None)
+        plain = code is not None and not load.__closure__ and not load.__defaults__
+        key = (code if plain else load, source)
+        if key not in self._values:
+            self._values[key] = load(source)
+            if len(self._values) > _KEPT_LOADS:
+                self._values.popitem(last=False)
+        self._values.move_to_end(key)
+        return self._values[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all fold runs of a worker share."""
+
+    datasets: DatasetProvider
+    storage: Storage
+    device: str
+    loads: Loads
+
+
+class FoldRunHost:
+    """Implements searchd.trainable.Host for one fold run.
+
+    Attributes:
+        resumed: Epochs that had been trained when the state was restored; 0 if it was not.
+    """
+
+    def __init__(self, segment: Segment, surroundings: Surroundings, checkpoint: Checkpoint | None) -> None:
+        self._segment = segment
+        self._surroundings = surroundings
+        self._checkpoint = checkpoint
+        self._kept: dict[str, Any] | None = None
+        self._split: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None
+        self._looping = False
+        self.resumed = 0
+
+    @property
+    def keeps(self) -> bool:
+        """Whether ``keep`` has been called."""
+        return self._kept is not None
+
+    def context(self) -> Context:
+        """The context to hand to the trainable."""
+        segment, task = self._segment, self._segment.task
+        return Context(
+            {**task.fixed, **segment.parameters},
+            segment.repeat,
+            segment.fold,
+            fold_run_seed(task.seed, segment.trial, segment.repeat, segment.fold),
+            self._surroundings.device,
+            task.evaluation.epochs,
+            self,
+        )
+
+    def dataset(self) -> Any:
+        """See Host.
+
+        Raises:
+            RuntimeError: the study names no dataset.
+        """
+        return self._surroundings.datasets.load(self._named_dataset("ctx.dataset()"))
+
+    def load(self, load: Callable[[str | None], Any]) -> Any:
+        """See Host."""
+        dataset = self._segment.task.dataset
+        return self._surroundings.loads.get(load, None if dataset is None else dataset.uri or dataset.builtin)
+
+    def split(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """See Host.
+
+        Raises:
+            RuntimeError: the study names no dataset.
+        """
+        if self._split is None:
+            segment = self._segment
+            self._split = self._surroundings.datasets.split(
+                self._named_dataset("ctx.train_index"), segment.task.evaluation, segment.repeat, segment.fold
+            )
+        return self._split
+
+    def keep(self, objects: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See Host."""
+        values = dict(objects)
+        if self._checkpoint is not None and not self._looping:
+            for name in values.keys() & self._checkpoint.state.keys():
+                values[name] = _restored(values[name], *self._checkpoint.state[name])
+            restore_states(self._checkpoint.random)
+            self.resumed = self._checkpoint.epoch
+        self._kept = {**(self._kept or {}), **values}
+        return values
+
+    def begin(self) -> int:
+        """See Host."""
+        self._looping = True
+        return self.resumed
+
+    def artifact(self, name: str) -> Path:
+        """See Host."""
+        path = self._surroundings.storage.artifacts(self._segment.key) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def kept(self) -> dict[str, tuple[bool, Any]]:
+        """What to put into a checkpoint: by name, whether it is a ``state_dict``, and the state or value."""
+        return {
+            name: (True, value.state_dict()) if _has_state(value) else (False, value)
+            for name, value in (self._kept or {}).items()
+        }
+
+    def _named_dataset(self, asked: str) -> Dataset:
+        dataset = self._segment.task.dataset
+        if dataset is None:
+            raise RuntimeError(f"{asked} needs a dataset and the study names none; add `dataset` to the study")
+        return dataset
+
+
+def _has_state(value: Any) -> bool:
+    return callable(getattr(value, "state_dict", None)) and callable(getattr(value, "load_state_dict", None))
+
+
+def _restored(value: Any, is_state: bool, saved: Any) -> Any:
+    if not is_state:
+        return saved
+    value.load_state_dict(saved)
+    return value

@@ -1,0 +1,57 @@
+"""From what a trainable reports to metrics that the service takes."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+
+class RefusedReport(Exception):  # noqa: N818  # named for what went wrong
+    """A report that cannot be used; the message says why."""
+
+
+def checked_metrics(reported: object, required: Sequence[str], epoch: int) -> dict[str, float]:
+    """The reported values as floats, in the reported order.
+
+    Args:
+        reported: What was yielded: a mapping to bools, ints, floats, or numpy and torch scalars.
+        required: Metrics that must be there.
+        epoch: For the message.
+
+    Raises:
+        RefusedReport: it is no mapping, a value is no number, or a required metric is missing.
+    """
+    if not isinstance(reported, Mapping):
+        raise RefusedReport(f"epoch {epoch} yielded {_shown(reported)}, not a dict of metrics")
+    metrics = {}
+    for name, value in reported.items():
+        number = as_number(value)
+        if number is None:
+            raise RefusedReport(f"metric {str(name)!r} is {_shown(value)} at epoch {epoch}, not a number")
+        metrics[str(name)] = number
+    for name in required:
+        if name not in metrics:
+            there = ", ".join(metrics) or "no metric at all"
+            raise RefusedReport(f"metric {name!r} is missing at epoch {epoch}; reported: {there}")
+    return metrics
+
+
+def not_finite(metrics: Mapping[str, float], required: Sequence[str]) -> str | None:
+    """The first required metric that is NaN or infinite, or None."""
+    return next((name for name in required if not math.isfinite(metrics[name])), None)
+
+
+def as_number(value: object) -> float | None:
+    """The value as a float if it is a number or a scalar of numpy or torch, else None."""
+    if isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        item = value.item()
+        return float(item) if isinstance(item, int | float) else None
+    return None
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{text[:60]}… ({type(value).__name__})" if len(text) > 60 else f"{text} ({type(value).__name__})"

@@ -1,0 +1,22 @@
+"""Where a worker gets datasets and splits from."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from searchd.domain.study import Dataset, Evaluation
+
+
+class DatasetProvider(Protocol):
+    """Loads and splits datasets; expected to cache, since every fold run asks."""
+
+    def load(self, dataset: Dataset) -> Any:
+        """The dataset as trainables see it."""
+        ...
+
+    def split(
+        self, dataset: Dataset, evaluation: Evaluation, repeat: int, fold: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Row numbers to train on and to validate on, shapes (n_train,) and (n_valid,)."""
+        ...

@@ -1,0 +1,105 @@
+"""How a study is doing, as text of 80 columns."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from searchd.client.leaderboard import Leaderboard
+from searchd.client.lines import event_line
+from searchd.client.progress import Picture, header, ranking
+from searchd.client.views import Study, read_study, read_trial
+from searchd.client.watch import Event
+from searchd.domain.study import Progress, StudyState
+from searchd.domain.trial import TrialState
+from searchd.v1 import study_service_pb2
+from searchd.wire.codec import encode_leaderboard, encode_study, encode_trial
+from tests.unit.client import samples
+
+NOW = samples.START + timedelta(minutes=4, seconds=12)
+
+
+def seen(state: StudyState = StudyState.RUNNING, reason: str = "", progress: Progress = samples.PROGRESS) -> Study:
+    return read_study(encode_study(samples.study(state, reason, progress)))
+
+
+def event(value: object) -> Event:
+    return Event(1, samples.START, value, message=study_service_pb2.WatchStudyResponse())  # type: ignore[arg-type]
+
+
+def test_the_header_says_how_far_it_is() -> None:
+    """State, time, counts, time left; best and default; failures with the last reason; rungs."""
+    assert header(seen(), NOW, "CUDA out of memory", 80) == [
+        "digits-cnn RUNNING 04:12   38/200 trials   8/8 slots busy   ETA 18m",
+        "best .9833 (#17)   default .97   failed 2: CUDA out of memory",
+        "rungs 1x1:38  1x3:13  1x9:5  1x27:3  5x27:3",
+    ]
+
+
+def test_the_header_of_an_ended_study_says_what_was_saved() -> None:
+    """Time stands still, nothing is busy, and the share of fold epochs that were not needed is shown."""
+    assert header(seen(StudyState.SUCCEEDED, "all 200 trials are done"), NOW + timedelta(days=1), "", 80) == [
+        "digits-cnn SUCCEEDED 04:12   38/200 trials",
+        "best .9833 (#17)   default .97   epochs saved 61%   failed 2",
+        "rungs 1x1:38  1x3:13  1x9:5  1x27:3  5x27:3",
+        "all 200 trials are done",
+    ]
+
+
+def test_the_header_of_a_new_study_is_short() -> None:
+    """What is not known yet is left out, and a long line is cut."""
+    lines = header(seen(StudyState.PENDING, "x" * 200, Progress()), samples.START, "", 80)
+    assert lines[0] == "digits-cnn PENDING 00:00   0/200 trials   0/8 slots busy"
+    assert lines[1] == "x" * 79 + "…"
+    assert len(lines) == 2
+
+
+def test_the_ranking_fits_80_columns() -> None:
+    """Rank, trial, mean with its error, difference with ties, fidelity, cost, parameters; partial trials below."""
+    board = Leaderboard(encode_leaderboard(samples.LEADERBOARD))
+    assert ranking(board.study, list(board), 80) == [
+        "#  trial  accuracy      vs #1        folds  epoch   min      lr  optimizer",
+        "1     17  .9833 ±.0031  -              5/5     27  14.2  3.1e-3  adam",
+        "2     29  .9812 ±.0042  -.0021 tied    5/5     27  14.2  2.2e-3  adam",
+        "  partial",
+        "-     41  .9860         -              1/5      9  14.2     .04  sgd",
+    ]
+
+
+def test_a_wide_terminal_shows_more_parameters() -> None:
+    """Those that differ between trials come first, then the others."""
+    board = Leaderboard(encode_leaderboard(samples.LEADERBOARD))
+    assert ranking(board.study, list(board), 120)[0].split()[-5:] == [
+        "lr",
+        "optimizer",
+        "channels",
+        "layers",
+        "dropout",
+    ]
+
+
+def test_the_picture_follows_the_events() -> None:
+    """Counts and states are the newest; the reason of the last failed trial is kept."""
+    picture = Picture(seen(StudyState.PENDING, progress=Progress()))
+    failed = samples.trial(3, state=TrialState.FAILED, scores=(), reason="CUDA out of memory")
+    for value in (seen(), read_trial(encode_trial(failed, {})), replace(samples.PROGRESS, busy=3)):
+        picture.add(event(value))
+    assert picture.lines(NOW, 80)[:2] == [
+        "digits-cnn RUNNING 04:12   38/200 trials   3/8 slots busy   ETA 18m",
+        "best .9833 (#17)   default .97   failed 2: CUDA out of memory",
+    ]
+
+
+def test_events_are_lines() -> None:
+    """One line for each change of the study and of trials; counts are not told."""
+    at = f"{samples.START.astimezone():%H:%M:%S}"
+    failed = samples.trial(3, state=TrialState.FAILED, scores=(0.9,), reason="out of\nmemory")
+    new = samples.trial(4, state=TrialState.PENDING, scores=())
+    assert event_line(event(seen(StudyState.STOPPED, "stopped by a caller"))) == (
+        f"{at} study STOPPED: stopped by a caller"
+    )
+    assert (
+        event_line(event(read_trial(encode_trial(failed, {})))) == f"{at} trial 3 FAILED rung 1 score .9: out of memory"
+    )
+    assert event_line(event(read_trial(encode_trial(new, {})))) == (
+        f"{at} trial 4 PENDING channels=32 layers=2 lr=3.1e-3 optimizer=adam"
+    )
+    assert event_line(event(samples.PROGRESS)) is None

@@ -1,0 +1,153 @@
+"""Checks of a definition by itself."""
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from searchd.domain.checks import MAX_LABELS, algorithm_violations, draft_violations, merged
+from searchd.domain.draft import StudyDraft
+from searchd.domain.errors import Violation
+from searchd.domain.fidelity import Fidelity
+from searchd.domain.space import Choice, Condition, Domain, Float, Integer, Parameter, SearchSpace
+from searchd.domain.study import (
+    Algorithm,
+    Budget,
+    Dataset,
+    Evaluation,
+    Goal,
+    Objective,
+    Resources,
+    Retry,
+    Scheduler,
+    SchedulerAlgorithm,
+    Search,
+)
+
+GOOD = StudyDraft("torch_cnn")
+ACCURACY = Objective("accuracy", Goal.MAXIMIZE)
+ZERO = timedelta(0)
+
+
+def _space(*domains: Domain) -> SearchSpace:
+    return SearchSpace(tuple(Parameter(f"p{i}", domain) for i, domain in enumerate(domains)))
+
+
+def test_a_sensible_draft_has_no_violations() -> None:
+    """The defaults, and a full cross-validated definition, pass."""
+    full = StudyDraft(
+        "torch_cnn",
+        objectives=(ACCURACY,),
+        space=_space(Float(1e-4, 1e-1, log=True), Choice(("sgd", "adam"))),
+        dataset=Dataset(builtin="digits"),
+        fixed={"dropout": 0.1},
+        scheduler=Scheduler(),
+        evaluation=Evaluation(folds=5, epochs=27, ladder=(Fidelity(1, 3), Fidelity(5, 27))),
+        resources=Resources(1, 0.25),
+        budget=Budget(trials=200, slots=8, wall_time=timedelta(hours=1)),
+        labels={"team": "vision"},
+    )
+    assert [*draft_violations(GOOD), *draft_violations(full)] == []
+
+
+@pytest.mark.parametrize(
+    ("draft", "path"),
+    [
+        (StudyDraft(""), "trainable"),
+        (replace(GOOD, objectives=(ACCURACY, Objective("loss", Goal.MINIMIZE))), "objectives"),
+        (replace(GOOD, objectives=(Objective("", Goal.MINIMIZE),)), "objectives[0].metric"),
+        (replace(GOOD, dataset=Dataset()), "dataset"),
+        (replace(GOOD, dataset=Dataset(builtin="digits", uri="a.csv")), "dataset"),
+        (replace(GOOD, space=_space(Float(1, 0))), "search_space.p0.uniform"),
+        (replace(GOOD, space=_space(Choice((1, math.nan)))), "search_space.p0.choice"),
+        (replace(GOOD, space=_space(Choice((1, 2), grid=True))), "search_space.p0.grid"),
+        (replace(GOOD, space=SearchSpace((Parameter("", Choice((1,))),))), "search_space"),
+        (replace(GOOD, space=_space(Choice((1,))), fixed={"p0": 1}), "fixed.p0"),
+        (replace(GOOD, fixed={"x": {"deep": [math.inf]}}), "fixed.x"),
+        (replace(GOOD, fixed={"": 1}), "fixed"),
+        (replace(GOOD, seed=-1), "seed"),
+        (replace(GOOD, evaluation=Evaluation(folds=1)), "evaluation.folds"),
+        (replace(GOOD, evaluation=Evaluation(folds=-5)), "evaluation.folds"),
+        (replace(GOOD, evaluation=Evaluation(holdout=0.0)), "evaluation.holdout"),
+        (replace(GOOD, evaluation=Evaluation(holdout=1.0)), "evaluation.holdout"),
+        (replace(GOOD, evaluation=Evaluation(holdout=math.nan)), "evaluation.holdout"),
+        (replace(GOOD, evaluation=Evaluation(split_seed=2**32)), "evaluation.split_seed"),
+        (replace(GOOD, evaluation=Evaluation(repeats=0)), "evaluation.repeats"),
+        (replace(GOOD, evaluation=Evaluation(epochs=0)), "evaluation.epochs"),
+        (replace(GOOD, evaluation=Evaluation(epochs=3, ladder=(Fidelity(1, 2),))), "evaluation.ladder"),
+        (
+            replace(GOOD, evaluation=Evaluation(epochs=3, ladder=(Fidelity(1, 3), Fidelity(1, 3)))),
+            "evaluation.ladder",
+        ),
+        (
+            replace(GOOD, evaluation=Evaluation(epochs=3, ladder=(Fidelity(0, 3), Fidelity(1, 3)))),
+            "evaluation.ladder[0]",
+        ),
+        (
+            replace(
+                GOOD,
+                evaluation=Evaluation(epochs=3, ladder=(Fidelity(1, 1), Fidelity(1, 3))),
+                scheduler=Scheduler(SchedulerAlgorithm.NONE),
+            ),
+            "evaluation.ladder",
+        ),
+        (replace(GOOD, scheduler=Scheduler(eta=1)), "scheduler.eta"),
+        (replace(GOOD, scheduler=Scheduler(min_epochs=0)), "scheduler.min_epochs"),
+        (replace(GOOD, scheduler=Scheduler(min_epochs=2)), "scheduler.min_epochs"),
+        (replace(GOOD, resources=Resources(cpus=0)), "resources.cpus"),
+        (replace(GOOD, resources=Resources(cpus=math.inf)), "resources.cpus"),
+        (replace(GOOD, resources=Resources(gpus=-1)), "resources.gpus"),
+        (replace(GOOD, resources=Resources(gpus=1.5)), "resources.gpus"),
+        (replace(GOOD, budget=Budget(trials=-3)), "budget.trials"),
+        (replace(GOOD, budget=Budget(slots=0)), "budget.slots"),
+        (replace(GOOD, budget=Budget(wall_time=ZERO)), "budget.wall_time"),
+        (replace(GOOD, retry=Retry(attempts=0)), "retry.attempts"),
+        (replace(GOOD, retry=Retry(segment_timeout=-timedelta(seconds=1))), "retry.segment_timeout"),
+        (replace(GOOD, labels={"Team": "x"}), "labels.Team"),
+        (replace(GOOD, labels={"team": "x" * 257}), "labels.team"),
+        (replace(GOOD, labels={"team": "a\nb"}), "labels.team"),
+        (replace(GOOD, labels={f"k{i}": "" for i in range(MAX_LABELS + 1)}), "labels"),
+    ],
+)
+def test_each_mistake_is_found_at_its_path(draft: StudyDraft, path: str) -> None:
+    """Each mistake gives one violation, at the path where the caller wrote it, with a remedy."""
+    found = list(draft_violations(draft))
+    assert [v.path for v in found] == [path]
+    assert found[0].remedy
+
+
+def test_a_condition_without_values_is_found() -> None:
+    """A parameter that could never be active is reported."""
+    space = SearchSpace((Parameter("a", Choice((1,))), Parameter("b", Choice((1,)), (Condition("a", ()),))))
+    assert [v.path for v in draft_violations(replace(GOOD, space=space))] == ["search_space.b.when.a"]
+
+
+def test_a_negative_budget_is_called_negative() -> None:
+    """The message says what is wrong with the number."""
+    (violation,) = draft_violations(replace(GOOD, budget=Budget(trials=-3)))
+    assert str(violation) == "budget.trials: -3 is negative; use at least 1"
+
+
+def test_all_mistakes_are_found_at_once() -> None:
+    """Nothing hides behind the first mistake."""
+    draft = StudyDraft("", evaluation=Evaluation(folds=1, epochs=0), budget=Budget(trials=0), seed=-1)
+    paths = {v.path for v in draft_violations(draft)}
+    assert paths == {"trainable", "evaluation.folds", "evaluation.epochs", "budget.trials", "seed"}
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_grid_values_and_continua_go_with_some_algorithms(algorithm: Algorithm) -> None:
+    """Grid values go with grid and random, a continuum with everything but grid, all else with all."""
+    space = _space(Choice((1, 2), grid=True), Float(0, 1), Choice((1, 2)), Integer(0, 3), Float(0, 1, step=0.5))
+    paths = [v.path for v in algorithm_violations(space, algorithm)]
+    expected = {Algorithm.GRID: ["search_space.p1.uniform"], Algorithm.RANDOM: []}
+    assert paths == expected.get(algorithm, ["search_space.p0.grid"])
+    assert paths == [v.path for v in draft_violations(replace(GOOD, space=space, search=Search(algorithm)))]
+
+
+def test_merging_keeps_the_earlier_words_for_a_path() -> None:
+    """A later stage adds only paths that no earlier stage found wrong; one stage may say two things of a path."""
+    first = [Violation("a", "is text", "write a number"), Violation("a", "is long", "shorten it")]
+    second = [Violation("a", "is not set", "set it"), Violation("b", "is bad", "mend it")]
+    assert merged(first, second, [second[1]]) == (*first, second[1])

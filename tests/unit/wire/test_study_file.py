@@ -1,0 +1,327 @@
+"""The study file: everything that parses is in the message, everything that does not is reported."""
+
+from typing import Any
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from hypothesis import HealthCheck, given, settings
+
+from searchd.domain.study import StudySpec
+from searchd.v1 import study_pb2
+from searchd.wire.codec import decode_value, encode_spec, encode_study
+from searchd.wire.study_file import read_study, study_from_mapping, write_study
+from searchd.wire.study_mapping import duration_text, study_to_mapping
+from tests.unit.wire import wire_strategies as some
+
+FULL = """
+study_id: digits-cnn
+trainable: torch_cnn
+dataset: {builtin: digits, drop: [id]}
+search_space:
+  lr: {loguniform: [1e-4, 1e-1]}
+  channels: {choice: [8, 16.0, off, null]}
+  optimizer: {choice: [sgd, adam, rmsprop]}
+  momentum: {uniform: [0, 0.99], when: {optimizer: [sgd, rmsprop]}}
+  nesterov: {choice: [true, false], when: {optimizer: sgd}}
+  epochs_warmup: {randint: [0, 3]}
+  width: {qrandint: [64, 257, 64]}
+  decay: {grid: [0.1, 0.2]}
+fixed: {dropout: 0.1, layers: 2, sizes: [1, 2.0]}
+seed: 7
+objectives: {metric: accuracy, goal: maximize}
+search: {algorithm: tpe, default_first: false}
+scheduler: {algorithm: asha, eta: 3, mode: promotion, min_epochs: 1}
+evaluation:
+  folds: 5
+  split: stratified_group
+  split_seed: 0
+  epochs: 27
+  score: last
+  racing: forgiving
+  ladder: [[1, 3], {folds: 5, epochs: 27}]
+resources: {cpus: 1, gpus: 0.25}
+budget: {trials: 1e2, slots: 8, wall_time: 1h30m}
+retry: {attempts: 3, segment_timeout: 90s}
+priority: -1
+labels: {team: vision}
+"""
+
+
+def _found(text: str) -> list[str]:
+    return [str(violation) for violation in read_study(text).violations]
+
+
+def _paths(**values: Any) -> list[str]:
+    return [v.path for v in study_from_mapping({"trainable": "torch_cnn", **values}).violations]
+
+
+def test_a_full_file_is_read() -> None:
+    """Every section of a study file reaches the message, shorthand included."""
+    file = read_study(FULL)
+    assert file.violations == ()
+    assert file.study_id == "digits-cnn"
+    study = file.study
+    assert [p.WhichOneof("domain") for p in study.search_space.parameters] == [
+        *("loguniform", "choice", "choice", "uniform", "choice", "randint", "qrandint", "grid")
+    ]
+    assert (study.search_space.parameters[0].loguniform.low, study.search_space.parameters[6].qrandint.step) == (
+        1e-4,
+        64,
+    )
+    assert [decode_value(v) for v in study.search_space.parameters[1].choice.values] == [8, 16.0, "off", None]
+    assert [decode_value(v) for v in study.search_space.parameters[4].when[0].values] == ["sgd"]
+    assert {k: decode_value(v) for k, v in study.fixed.items()} == {"dropout": 0.1, "layers": 2, "sizes": [1, 2.0]}
+    assert type(decode_value(study.fixed["layers"])) is int
+    assert study.objectives[0] == study_pb2.Objective(metric="accuracy", goal=study_pb2.GOAL_MAXIMIZE)
+    assert study.evaluation.split == study_pb2.SPLIT_METHOD_STRATIFIED_GROUP
+    assert [(r.folds, r.epochs) for r in study.evaluation.ladder] == [(1, 3), (5, 27)]
+    assert (study.budget.trials, study.budget.wall_time.seconds) == (100, 5400)
+    assert (study.resources.gpus, study.retry.segment_timeout.seconds, study.priority) == (0.25, 90, -1)
+    assert (study.search.HasField("default_first"), study.search.default_first) == (True, False)
+
+
+def test_null_leaves_a_field_unset() -> None:
+    """A key without a value means the default, as in JSON."""
+    file = read_study("trainable: t\nsearch:\nevaluation: {folds: null}\n")
+    assert file.violations == ()
+    assert not file.study.HasField("search")
+    assert not file.study.evaluation.HasField("folds")
+
+
+def test_all_mistakes_come_at_once_and_the_rest_is_read() -> None:
+    """One reading finds every mistake, with its path and a remedy, and keeps what was right."""
+    file = read_study(
+        """
+        study_id: 7
+        trainable: torch_cnn
+        like: other
+        priorty: 3
+        search_space:
+          lr: {loguniform: [1e-4]}
+          momentum: {uniform: [0, 1], when: {lr: 0.1}}
+          width: {choise: [1, 2]}
+          depth: 3
+        search: {algorithm: bayesian}
+        evaluation: {folds: "5", epochs: 9, split: Stratified}
+        budget: {trials: 10, wall_time: 90}
+        """
+    )
+    assert [str(v) for v in file.violations] == [
+        "study_id: is the number 7, not text; put it in quotes: '7'",
+        "like: is not supported by this version; leave it out",
+        "priorty: is not a known key; did you mean priority?",
+        "search_space.lr.loguniform: holds 1, not 2 numbers; write it as loguniform: [low, high]",
+        "search_space.width.choise: is not a known domain; did you mean choice?",
+        "search_space.depth: is the number 3, not a domain; "
+        "write it as {uniform: [0, 1]} or {choice: [a, b]}, or put it under fixed",
+        "search.algorithm: bayesian is not supported by this version; use one of grid, random, sobol, tpe",
+        "evaluation.folds: is the text '5', not a whole number; write it without quotes",
+        "evaluation.split: 'Stratified' is not one of kfold, stratified, group, stratified_group, timeseries, "
+        "fold_column; did you mean stratified?",
+        "budget.wall_time: is the number 90, without a unit; write 90s, 90m or 90h",
+    ]
+    assert [p.name for p in file.study.search_space.parameters] == ["momentum"]
+    assert not file.study.search_space.parameters[0].when
+    assert (file.study.trainable, file.study.evaluation.epochs, file.study.budget.trials) == ("torch_cnn", 9, 10)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "path"),
+    [
+        ("like", "x", "like"),
+        ("constraints", [], "constraints"),
+        ("track", ["tensorboard"], "track"),
+        ("warm_start", ["x"], "warm_start"),
+        ("parent", {"study": "x"}, "parent"),
+        ("dataset", {"builtin": "digits", "test": 0.2}, "dataset.test"),
+        ("dataset", {"builtin": "digits", "weight": "w"}, "dataset.weight"),
+        ("dataset", {"builtin": "digits", "positive": 1}, "dataset.positive"),
+        ("objectives", [{"metric": "a", "goal": "maximize", "target": 1}], "objectives[0].target"),
+        ("scheduler", {"algorithm": "asha", "metric": "a"}, "scheduler.metric"),
+        ("scheduler", {"algorithm": "hyperband"}, "scheduler.algorithm"),
+        ("scheduler", {"algorithm": "ray:PopulationBasedTraining"}, "scheduler.algorithm"),
+        ("search", {"algorithm": "ray:HyperOptSearch"}, "search.algorithm"),
+        ("evaluation", {"confirm": {"top": 3}}, "evaluation.confirm"),
+        ("budget", {"gpu_hours": 12}, "budget.gpu_hours"),
+        ("budget", {"patience": 5}, "budget.patience"),
+        ("search_space", {"x": {"randn": [0, 1]}}, "search_space.x.randn"),
+    ],
+)
+def test_what_comes_later_is_called_unsupported(key: str, value: Any, path: str) -> None:
+    """What is documented but not built yet is refused as such, not as a spelling mistake."""
+    (violation,) = study_from_mapping({key: value}).violations
+    assert violation.path == path
+    assert "not supported by this version" in violation.message
+
+
+@pytest.mark.parametrize(
+    ("values", "path"),
+    [
+        ({"trainable": 3}, "trainable"),
+        ({"dataset": "digits"}, "dataset"),
+        ({"dataset": {"builtin": "digits", "drop": "id"}}, "dataset.drop"),
+        ({"dataset": {"builtin": "digits", "drop": [1]}}, "dataset.drop[0]"),
+        ({"dataset": {"builtin": "digits", "targt": "y"}}, "dataset.targt"),
+        ({"search_space": ["lr"]}, "search_space"),
+        ({"search_space": {"lr": {}}}, "search_space.lr"),
+        ({"search_space": {"lr": {"when": {}}}}, "search_space.lr"),
+        ({"search_space": {"lr": {"uniform": [0, 1], "choice": [1]}}}, "search_space.lr"),
+        ({"search_space": {"lr": {"uniform": 3}}}, "search_space.lr.uniform"),
+        ({"search_space": {"lr": {"uniform": ["1e-4", 1]}}}, "search_space.lr.uniform"),
+        ({"search_space": {"lr": {"uniform": [True, 1]}}}, "search_space.lr.uniform"),
+        ({"search_space": {"lr": {"uniform": [0, 10**400]}}}, "search_space.lr.uniform"),
+        ({"search_space": {"lr": {"quniform": [0, 1]}}}, "search_space.lr.quniform"),
+        ({"search_space": {"lr": {"uniform": {"low": 0, "hihg": 1}}}}, "search_space.lr.uniform.hihg"),
+        ({"search_space": {"n": {"randint": [0.5, 2]}}}, "search_space.n.randint"),
+        ({"search_space": {"n": {"randint": [0, 2**63]}}}, "search_space.n.randint"),
+        ({"search_space": {"n": {"choice": 3}}}, "search_space.n.choice"),
+        ({"search_space": {"n": {"choice": [2**63]}}}, "search_space.n.choice[0]"),
+        ({"search_space": {"n": {"choice": [1], "wen": {}}}}, "search_space.n.wen"),
+        ({"search_space": {"n": {"choice": [1], "when": "x"}}}, "search_space.n.when"),
+        ({"search_space": {"n": {"choice": [1], "when": {"x": [b"1"]}}}}, "search_space.n.when.x"),
+        ({"search_space": {"n": {"choice": [1], "when": {1: [1]}}}}, "search_space.n.when.1"),
+        ({"search_space": {"n": {"grid_search": [1]}}}, "search_space.n.grid_search"),
+        ({"search_space": {5: {"choice": [1]}}}, "search_space.5"),
+        ({"fixed": [1]}, "fixed"),
+        ({"fixed": {"a": {"b": [object()]}}}, "fixed.a.b[0]"),
+        ({"fixed": {"a": "\ud800"}}, "fixed.a"),
+        ({"fixed": {"a": {1: 2}}}, "fixed.a"),
+        ({"seed": -1}, "seed"),
+        ({"seed": True}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"objectives": "accuracy"}, "objectives"),
+        ({"objectives": ["accuracy"]}, "objectives[0]"),
+        ({"objectives": {"metric": "a", "goal": "max"}}, "objectives[0].goal"),
+        ({"search": {"algorithm": None, "algorthm": "tpe"}}, "search.algorthm"),
+        ({"search": {"algorithm": 3}}, "search.algorithm"),
+        ({"search": {"algorithm": "tpe", "default_first": "yes"}}, "search.default_first"),
+        ({"evaluation": {"ladder": 3}}, "evaluation.ladder"),
+        ({"evaluation": {"ladder": [[1, 2, 3]]}}, "evaluation.ladder[0]"),
+        ({"evaluation": {"ladder": [[1, "x"]]}}, "evaluation.ladder[0]"),
+        ({"evaluation": {"ladder": [{"fold": 1}]}}, "evaluation.ladder[0].fold"),
+        ({"evaluation": {"ladder": [3]}}, "evaluation.ladder[0]"),
+        ({"budget": {"trials": 2**31}}, "budget.trials"),
+        ({"budget": {"wall_time": "1x"}}, "budget.wall_time"),
+        ({"budget": {"wall_time": ""}}, "budget.wall_time"),
+        ({"budget": {"wall_time": "-5s"}}, "budget.wall_time"),
+        ({"budget": {"wall_time": "99999999999d"}}, "budget.wall_time"),
+        ({"budget": {"wall_time": True}}, "budget.wall_time"),
+        ({"labels": {"year": 2026}}, "labels.year"),
+        ({"state": "RUNNING"}, "state"),
+        ({"name": "x"}, "name"),
+    ],
+)
+def test_each_mistake_is_found_at_its_path(values: dict[str, Any], path: str) -> None:
+    """A value of the wrong kind gives one violation, at the path where it is written."""
+    assert _paths(**values) == [path]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        *(("90s", 90), ("15m", 900), ("12h", 43_200), ("1h30m", 5400), ("2d", 172_800), ("1.5h", 5400)),
+        ("0.5s", 0.5),
+    ],
+)
+def test_durations_have_units(text: str, seconds: float) -> None:
+    """Durations are written with their units, alone or together."""
+    file = read_study(f"budget: {{wall_time: {text}}}")
+    assert file.violations == ()
+    wall_time = file.study.budget.wall_time
+    assert wall_time.seconds + wall_time.nanos / 1e9 == seconds
+
+
+def test_a_step_on_a_log_scale_of_integers_is_read() -> None:
+    """qlograndint, which the wire has no name for, is a lograndint with a step."""
+    parameter = read_study("search_space: {n: {qlograndint: [1, 64, 2]}}").study.search_space.parameters[0]
+    assert parameter.lograndint == study_pb2.IntegerDomain(low=1, high=64, step=2)
+
+
+def test_yaml_1_2_is_read() -> None:
+    """Numbers in scientific notation are numbers, off and yes are text."""
+    fixed = read_study("fixed: {a: 1e-4, b: off, c: yes, d: 010}").study.fixed
+    assert {name: decode_value(value) for name, value in fixed.items()} == {"a": 1e-4, "b": "off", "c": "yes", "d": 10}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "file: is empty, not a mapping"),
+        ("- a", "file: is a list, not a mapping"),
+        ("a: [", "line 1: column 5: "),
+        ("a: b\n---\nc: d", "line 2: column 1: "),
+        ("a: &x [*x]", "a[0]: refers to itself"),
+        ("[" * 5000, "file: is nested too deeply"),
+        ("a: 2026-13-45", "file: is not YAML: month must be"),
+        ('a: "\x01"', "file: is not YAML: unacceptable character"),
+        ("a: !!python/object:os.system x", "line 1: column 4: could not determine a constructor"),
+    ],
+)
+def test_what_is_not_a_study_file_is_one_violation(text: str, expected: str) -> None:
+    """Broken YAML is reported with its place and never raises; nothing in it is executed."""
+    (found,) = _found(text)
+    assert found.startswith(expected)
+
+
+def test_keys_given_twice_are_found_at_any_depth() -> None:
+    """Repeated keys are reported with their line, beside all other mistakes."""
+    assert _found("trainable: a\nsearch:\n  algorithm: tpe\n  algorithm: grid\ntrainable: b\nfoo: 1\n")[:2] == [
+        "search.algorithm: is given twice; keep one (the second is on line 4)",
+        "trainable: is given twice; keep one (the second is on line 5)",
+    ]
+
+
+def test_aliases_that_grow_without_end_are_refused() -> None:
+    """A small file cannot stand for a huge one."""
+    layers = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9))
+    assert _found("a0: &a0 [1, 1]\n" + layers) == ["file: has more than 100000 values; write fewer"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(some.specs)
+def test_any_definition_can_be_written_and_read(spec: StudySpec) -> None:
+    """The text written for a definition reads back as the same message, without violations."""
+    study = encode_spec(spec)
+    file = read_study(write_study(study))
+    assert file.violations == ()
+    assert file.study == study
+
+
+def test_a_written_study_names_its_id_and_leaves_out_what_the_server_sets() -> None:
+    """What is shown of a study as a file can be submitted."""
+    study = read_study(FULL).study
+    study.name = "projects/default/studies/digits-cnn"
+    study.state = study_pb2.STUDY_STATE_RUNNING
+    study.rungs.add(folds=1, epochs=1)
+    mapping = study_to_mapping(study)
+    assert mapping["study_id"] == "digits-cnn"
+    assert mapping["search_space"]["momentum"] == {"uniform": [0.0, 0.99], "when": {"optimizer": ["sgd", "rmsprop"]}}
+    assert mapping["search"] == {"algorithm": "tpe", "default_first": False}
+    assert mapping["budget"] == {"trials": 100, "slots": 8, "wall_time": "1h30m"}
+    assert mapping["evaluation"]["ladder"] == [[1, 3], [5, 27]]
+    assert not {"name", "state", "rungs"} & set(mapping)
+    file = study_from_mapping(mapping)
+    assert file.violations == ()
+    for field in ("name", "state", "rungs"):
+        study.ClearField(field)
+    assert file.study == study
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(some.studies)
+def test_a_study_from_the_server_can_be_written_and_read(study: Any) -> None:
+    """The file written for a study as the server sends it reads back without violations."""
+    assert read_study(write_study(encode_study(study))).violations == ()
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"),
+    [
+        *((Duration(), "0s"), (Duration(seconds=90), "1m30s"), (Duration(seconds=3600), "1h")),
+        (Duration(nanos=1), "0.000000001s"),
+        (Duration(seconds=5400, nanos=500_000_000), "1h30m0.5s"),
+    ],
+)
+def test_durations_are_written_as_people_write_them(duration: Duration, text: str) -> None:
+    """A duration is written with units, exactly."""
+    assert duration_text(duration) == text
