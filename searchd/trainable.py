@@ -7,7 +7,6 @@ A trainable is a generator function that yields its metrics once per epoch::
         net, data = Net(), ctx.dataset()
         ctx.keep(net=net)
         for epoch in ctx.epochs():
-            ...
             yield {"accuracy": accuracy}
 
 A ``ray.tune.Trainable`` class, or a function that calls ``tune.report``, is registered unmodified with ``register``.
@@ -15,6 +14,7 @@ A ``ray.tune.Trainable`` class, or a function that calls ``tune.report``, is reg
 
 import inspect
 import operator
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,6 @@ When = Mapping[str, Sequence[ParameterValue]]
 """Conditions of a parameter: it exists only while each named parameter has one of the listed values."""
 
 GeneratorFunction = TypeVar("GeneratorFunction", bound=Callable[["Context"], Iterator[Mapping[str, Any]]])
-Loaded = TypeVar("Loaded")
 
 
 class Infeasible(Exception):  # noqa: N818  # named for what went wrong
@@ -79,9 +78,6 @@ class Params(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"Params({dict(self._values)})"
 
 
 class Host(Protocol):
@@ -138,7 +134,7 @@ class Context:
         self.max_epochs = max_epochs
         self._host = host
 
-    def dataset(self, load: Callable[[str | None], Loaded] | None = None) -> Any:
+    def dataset(self, load: Callable[[str | None], Any] | None = None) -> Any:
         """The study's dataset, or what ``load(source)`` returns for it: anything with ``len()``.
 
         ``source`` is the dataset's path or bundled name, None if the study names none. ``load`` is called once per
@@ -240,7 +236,8 @@ def trainable(
     Args:
         metrics: Every metric it yields, with ``"maximize"`` or ``"minimize"``.
         space: The search space for studies that give none.
-        default: The configuration to compare others with; None if there is none.
+        default: The configuration to compare others with; None if there is none. It may name parameters that are not
+            in the space: studies may fix or search those too.
         name: The name in study files; None means the function's own.
         folds: Whether it trains on ``ctx.train_index``; False restricts it to one hold-out.
         checkpoints: Whether it can be paused. None means: if its code calls ``ctx.keep``. Declare True if only a helper
@@ -282,7 +279,7 @@ def register(
         obj: The class or function.
         metrics: What it reports, with ``"maximize"`` or ``"minimize"``; None accepts any metric as objective.
         space: The search space for studies that give none.
-        default: The configuration to compare others with; None if there is none.
+        default: As for ``trainable``.
         name: The name in study files; None means the object's own.
         folds: Whether it trains on ``current().train_index``.
 
@@ -341,15 +338,13 @@ def _add(
 
 
 def _place(target: Callable[..., Any]) -> str:
-    return f"{target.__module__}.{target.__qualname__}"
+    """Where it was written; the same under whatever name its module was imported."""
+    return f"{getattr(sys.modules.get(target.__module__), '__file__', target.__module__)}:{target.__qualname__}"
 
 
 def _wrong_default(space: SearchSpace, default: Parameters | None) -> Iterator[str]:
     if default is None:
         return
-    yield from (
-        f"default.{n}: there is no such parameter; name one of the space" for n in default if n not in space.names()
-    )
     for parameter in space.active(default):
         if parameter.name not in default:
             yield f"default.{parameter.name}: is missing; give every parameter that the others make active"

@@ -18,6 +18,7 @@ from searchd.domain.errors import InvalidArgument
 from searchd.domain.study import StudySpec
 from searchd.engines.ray.engine import RayEngine, RayEngineSettings
 from searchd.engines.ray.local import LocalRay, LocalRaySettings
+from searchd.ports.engine import CapacityChanged, EngineEvent
 from searchd.ports.scheduler import Scheduler
 from searchd.rpc.server import RpcServer
 from searchd.schedulers.factory import make_scheduler
@@ -102,12 +103,18 @@ class _Server:
     async def run(self, announce: Callable[[str], None]) -> None:
         """Serve until told to leave."""
         events = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            events.add_signal_handler(number, self._told_to_leave)
+        self._take_signals(events)
+
+        def deliver(event: EngineEvent) -> None:
+            if isinstance(event, CapacityChanged):
+                # Ray takes SIGTERM for itself whenever it connects, which is when nodes appear.
+                events.call_soon_threadsafe(self._take_signals, events)
+            self._loop.post(event)
+
         searchers = SearcherProcess(self._loop.post)
         try:
             cards = asyncio.create_task(asyncio.to_thread(self._catalog.cards))
-            engine = RayEngine(await self._ray_settings(), self._loop.post)
+            engine = RayEngine(await self._ray_settings(), deliver)
             self._loop.bind(engine, searchers)
             running = asyncio.create_task(self._loop.run())
             try:
@@ -148,6 +155,10 @@ class _Server:
             environment=environment,
             grace=settings.worker_grace,
         )
+
+    def _take_signals(self, events: asyncio.AbstractEventLoop) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            events.add_signal_handler(number, self._told_to_leave)
 
     def _told_to_leave(self) -> None:
         if self._leave.is_set():

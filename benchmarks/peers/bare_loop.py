@@ -1,6 +1,7 @@
 """Random search by hand: a loop that keeps two warm Ray actors supplied, in memory, with nothing around it."""
 
 import argparse
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -71,7 +72,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    ray.init(log_to_driver=False, logging_level="ERROR")
+    ray.init(log_to_driver=False, logging_level=logging.ERROR)
     actors = [ray.remote(num_cpus=1)(Evaluator).remote() for _ in range(SLOTS)]
     search(actors, WARM_UP_TRIALS, options.group, options.calls)
     rates = sorted(search(actors, options.trials, options.group, options.calls) for _ in range(options.repeats))

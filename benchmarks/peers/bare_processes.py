@@ -39,7 +39,7 @@ def wall(trials: int, processes: int, iterations: int) -> float:
     for _ in range(trials):
         done.get()
     seconds = time.perf_counter() - began
-    for worker in workers:
+    for _ in workers:
         todo.put(None)
     for worker in workers:
         worker.join()

@@ -1,6 +1,7 @@
 """Ray Tune's own random search, at its default settings and at faster ones."""
 
 import argparse
+import logging
 import os
 import time
 from pathlib import Path
@@ -28,7 +29,7 @@ def main() -> None:
         os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1000000"
     import ray
 
-    ray.init(log_to_driver=False, logging_level="ERROR")
+    ray.init(log_to_driver=False, logging_level=logging.ERROR)
     with TemporaryDirectory(prefix="searchd-benchmark-") as folder:
         run(options.setup, options.work, options.iterations, WARM_UP_TRIALS, Path(folder) / "warm-up")
         write_result(run(options.setup, options.work, options.iterations, options.trials, Path(folder) / "measured"))
@@ -46,7 +47,7 @@ def run(setup: str, work: str, iterations: int, trials: int, folder: Path) -> di
 
     completed: list[float] = []
 
-    class Completions(tune.Callback):  # type: ignore[misc]  # Ray is untyped
+    class Completions(tune.Callback):
         """Notes when trials complete."""
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002

@@ -16,7 +16,7 @@ from searchd.cli.rankings import remarks, yaml_line
 from searchd.client import BestConfig, Client, Entry, Study, StudyHandle, Trial
 from searchd.client.lines import event_line
 from searchd.client.live import live_console, show_live
-from searchd.client.numbers import number, percent
+from searchd.client.numbers import decimals_for, fixed, percent
 from searchd.client.progress import ranking
 from searchd.domain.leaderboard import PairedDifference, paired_difference
 from searchd.domain.study import StudyState
@@ -62,13 +62,14 @@ def _directory(chosen: Path | None) -> Iterator[Path]:
 def _run(client: Client, began: datetime) -> None:
     with as_file(files("searchd.cli") / "demo.yaml") as definition:
         handle = client.create_study(definition)
-    study = _followed(handle)
+    console = live_console(None)
+    study = show_live(handle, handle.watch(), console) if console is not None else _followed(handle)
     if study.state is not StudyState.SUCCEEDED:
         raise CommandFailed(f"the study ended {study.state.name}: {study.reason}", ExitCode.FAILED)
-    board, found = handle.leaderboard(TOP), handle.best()
+    found = handle.best()
     show_line("")
-    show_lines(ranking(study, list(board), width()))
-    show_line("")
+    if console is None:  # else the live view has left it there
+        show_lines([*ranking(study, list(handle.leaderboard(TOP)), width()), ""])
     show_line("\n".join([*remarks(found), yaml_line(found.params)]))
     show_line("")
     for line in summary(study, found, _default_line(client, study, found), began):
@@ -76,10 +77,7 @@ def _run(client: Client, began: datetime) -> None:
 
 
 def _followed(handle: StudyHandle) -> Study:
-    """Live on a terminal; elsewhere a line for each trial that got somewhere."""
-    console = live_console(None)
-    if console is not None:
-        return show_live(handle, handle.watch(), console)
+    """A line for each trial that got somewhere."""
     reached: dict[int, int] = {}
     for event in handle.watch():
         match event.value:
@@ -111,22 +109,23 @@ def _default_line(client: Client, study: Study, found: BestConfig) -> Entry | No
 def summary(study: Study, found: BestConfig, default: Entry | None, began: datetime) -> list[str]:
     """What the demo has shown, in a few lines."""
     best = found.best
-    lines = [f"tuned {study.metric} over {best.rung.folds} folds: {number(best.mean)}"]
+    decimals = decimals_for([best.mean])
+    lines = [f"tuned {study.metric} over {best.rung.folds} folds: {fixed(best.mean, decimals)}"]
     if default is not None:
-        lines.append(f"default configuration on the same folds: {number(default.mean)}")
+        lines.append(f"default configuration on the same folds: {fixed(default.mean, decimals)}")
         gain = found.gain or _gain(study, best, default)
         if gain is not None:
-            interval = f"[{number(gain.low)}, {number(gain.high)}]"
-            lines.append(f"gain {number(gain.mean)}, paired and corrected 95% interval {interval}")
+            low, mean, high = (fixed(value, decimals) for value in (gain.low, gain.mean, gain.high))
+            lines.append(f"gain {mean}, paired and corrected 95% interval [{low}, {high}]")
     progress = study.progress
     ended = sum(progress.trials.values())
     at_top = progress.rungs[-1] if progress.rungs else 0
     lines.append(f"{ended} trials, {at_top} of them evaluated fully")
     saved = percent(progress.full_epochs - progress.epochs, progress.full_epochs)
     lines.append(f"fold epochs saved against full evaluation of every trial: {saved}")
-    if study.started_at is not None:
+    if study.started_at is not None and study.started_at > began:
         lines.append(f"first trial running {_seconds(began, study.started_at)} after the server was started")
-    if study.ended_at is not None:
+    if study.ended_at is not None and study.ended_at > began:
         lines.append(f"done after {_seconds(began, study.ended_at)}")
     return lines
 

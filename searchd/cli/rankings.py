@@ -13,8 +13,8 @@ import typer
 from searchd.cli.failures import CommandFailed, ExitCode
 from searchd.cli.options import Labels, Output, Project, StudyArgument, pairs
 from searchd.cli.output import show, show_json, show_line, width
-from searchd.client import BestConfig, Client, Leaderboard, StudyHandle
-from searchd.client.numbers import number
+from searchd.client import BestConfig, Client, Entry, Leaderboard, StudyHandle
+from searchd.client.numbers import decimals_for, fixed
 from searchd.client.progress import header, ranking
 
 
@@ -78,12 +78,14 @@ def remarks(found: BestConfig) -> list[str]:
     origin = [f"trial {entry.trial.number} at {entry.rung.folds} folds x {entry.rung.epochs} epochs"]
     origin += [f"split_seed {study.split_seed}", *([f"data {study.data[:4]}"] if study.data else [])]
     origin += [f"code {study.code[:4]}", f"seed {study.seed}"]
-    figures = [f"selected {_with_error(entry.mean, entry.standard_error)}"]
+    decimals = decimals_for([entry.mean])
+    figures = [f"selected {_with_error(entry, decimals)}"]
     if found.default is not None:
-        figures.append(f"default {_with_error(found.default.mean, found.default.standard_error)}")
+        figures.append(f"default {_with_error(found.default, decimals)}")
     if found.gain is not None:
         gain = found.gain
-        figures.append(f"gain {number(gain.mean)} [{number(gain.low)}, {number(gain.high)}]")
+        low, mean, high = (fixed(value, decimals) for value in (gain.low, gain.mean, gain.high))
+        figures.append(f"gain {mean} [{low}, {high}]")
     notes = [f"tied with {', '.join(f'#{n}' for n in found.tied)}"] if found.tied else []
     lines = [", ".join(origin), "   ".join(figures), "; ".join([*notes, *found.remarks])]
     return [f"# {line}" for line in lines if line]
@@ -109,8 +111,9 @@ def _board_lines(boards: Sequence[Leaderboard]) -> list[str]:
     return lines
 
 
-def _with_error(mean: float, error: float | None) -> str:
-    return number(mean) + (f" ±{number(error, 2)}" if error is not None else "")
+def _with_error(entry: Entry, decimals: int) -> str:
+    error = entry.standard_error
+    return fixed(entry.mean, decimals) + (f" ±{fixed(error, decimals)}" if error is not None else "")
 
 
 def _argument(value: Any) -> str:

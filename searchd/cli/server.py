@@ -58,7 +58,7 @@ def up(
         trainables=tuple(trainables or ()),
         search_path=(str(Path.cwd()),),
         data_roots=tuple(data_root or [Path.cwd()]),
-        drain_timeout=_duration("--drain-timeout", drain_timeout),
+        drain_timeout=duration_option("--drain-timeout", drain_timeout),
         keep_ray=keep_ray,
     )
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,12 @@ def down(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
         show_line(line)
 
 
-def _duration(option: str, text: str) -> timedelta:
+def duration_option(option: str, text: str) -> timedelta:
+    """The duration that an option gives.
+
+    Raises:
+        CommandFailed: it is none.
+    """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text.strip())
     if match is None:
         raise CommandFailed(f"{option} {text!r} is not a duration such as 30s or 2m", ExitCode.USAGE)

@@ -1,5 +1,6 @@
 """Ending what runs from a data directory."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -7,8 +8,8 @@ import psutil
 from searchd.cli import note
 from searchd.engines.ray.local import LocalRay, LocalRaySettings
 
-PATIENCE_SECONDS = 60.0
-INSISTENCE_SECONDS = 10.0
+PATIENCE = timedelta(seconds=60)
+INSISTENCE = timedelta(seconds=10)
 
 
 def end_everything(data_dir: Path) -> list[str]:
@@ -30,16 +31,12 @@ def end_everything(data_dir: Path) -> list[str]:
     return ended
 
 
-def end_process(process: psutil.Process) -> None:
-    """Ask a server to end, then to end at once, then make it."""
-    for ask, seconds in (
-        (process.terminate, PATIENCE_SECONDS),
-        (process.terminate, INSISTENCE_SECONDS),
-        (process.kill, INSISTENCE_SECONDS),
-    ):
+def end_process(process: psutil.Process, patience: timedelta = PATIENCE, insistence: timedelta = INSISTENCE) -> None:
+    """Ask a server to end, after ``patience`` to end at once, and after ``insistence`` make it."""
+    for ask, within in ((process.terminate, patience), (process.terminate, insistence), (process.kill, insistence)):
         try:
             ask()
-            process.wait(seconds)
+            process.wait(within.total_seconds())
         except psutil.NoSuchProcess:
             return
         except psutil.TimeoutExpired:

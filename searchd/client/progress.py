@@ -89,6 +89,7 @@ def _eta(study: Study, elapsed: timedelta) -> list[str]:
 def ranking(study: Study, entries: Sequence[Entry], width: int) -> list[str]:
     """The leaderboard: trials at the top rung, then the partial ones under a line of their own."""
     decimals = decimals_for([e.mean for e in entries])
+    unit = "min" if any(e.trial.train_seconds >= 120 for e in entries) else "s"
     names = _parameter_names(study, entries)
     columns = [
         Column("#", right=True),
@@ -97,25 +98,25 @@ def ranking(study: Study, entries: Sequence[Entry], width: int) -> list[str]:
         Column("vs #1"),
         Column("folds", right=True),
         Column("epoch", right=True),
-        Column("GPU-min" if study.resources.gpus else "min", right=True),
+        Column(f"GPU-{unit}" if study.resources.gpus else unit, right=True),
         *(Column(name, right=_numeric(entries, name), optional=True) for name in names),
     ]
     rows: list[Sequence[str] | str] = []
     for entry in entries:
         if not entry.rank and PARTIAL not in rows:
             rows.append(PARTIAL)
-        rows.append(_entry_cells(study, entry, decimals, names))
+        rows.append(_entry_cells(study, entry, decimals, unit, names))
     return grid(columns, rows, width)
 
 
-def _entry_cells(study: Study, entry: Entry, decimals: int, names: Sequence[str]) -> list[str]:
+def _entry_cells(study: Study, entry: Entry, decimals: int, unit: str, names: Sequence[str]) -> list[str]:
     mean = fixed(entry.mean, decimals)
     if entry.standard_error is not None:
         mean += f" ±{fixed(entry.standard_error, decimals)}"
     versus = "-"
     if entry.versus_first is not None:
         versus = fixed(entry.versus_first.mean, decimals) + (" tied" if entry.tied else "")
-    minutes = entry.trial.train_seconds * (study.resources.gpus or 1) / 60
+    cost = entry.trial.train_seconds * (study.resources.gpus or 1) / (60 if unit == "min" else 1)
     return [
         str(entry.rank or "-"),
         str(entry.trial.number),
@@ -123,7 +124,7 @@ def _entry_cells(study: Study, entry: Entry, decimals: int, names: Sequence[str]
         versus,
         f"{entry.rung.folds}/{study.folds}",
         str(entry.rung.epochs),
-        f"{minutes:.1f}" if minutes >= 1 else number(minutes, 2),
+        f"{cost:.1f}",
         *(parameter(entry.trial.params[name]) if name in entry.trial.params else "-" for name in names),
     ]
 

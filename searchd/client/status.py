@@ -60,7 +60,7 @@ def error_of(error: grpc.RpcError, address: str) -> SearchdError:
     code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
     details = (error.details() if isinstance(error, grpc.Call) else str(error)) or ""
     if code in _OUT_OF_REACH:
-        return ServerUnreachable(address, _one_line(details).rpartition(": ")[2] or code.name)
+        return ServerUnreachable(address, _one_line(details).rpartition(": ")[2].strip("[]") or code.name)
     return UnknownAnswer(code.name, _one_line(details))
 
 

@@ -8,7 +8,7 @@ from searchd.domain.leaderboard import rung_scores
 from searchd.domain.measurement import Measurement, is_finite
 from searchd.domain.space import Parameters
 from searchd.domain.study import Best, Goal, Progress, SchedulerAlgorithm, SchedulerMode, Score, Study, StudyState
-from searchd.domain.trial import FoldRun, FoldRunState, Origin, Trial, TrialNumber, TrialState
+from searchd.domain.trial import FoldRun, FoldRunKey, FoldRunState, Origin, Trial, TrialNumber, TrialState
 from searchd.ports.engine import Task, WorkerId
 from searchd.ports.scheduler import Scheduler
 from searchd.ports.searcher import Observation
@@ -19,12 +19,13 @@ FINISHERS = 3
 
 @dataclass(slots=True)
 class Trace:
-    """What the current attempt of a fold run has reported so far."""
+    """What a fold run has reported up to its newest attempt: last and best score; ``seconds`` of that attempt."""
 
     attempt: int
     epoch: int = 0
     score: float | None = None
     best: float | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,11 @@ class ActiveStudy:
         self.climbing: set[TrialNumber] = set()
         """Searched trials that are running."""
         self.last_failure = ""
-        self.ends_as = StudyState.STOPPED
-        """What STOPPING leads to."""
+        """Why the last trial that failed did."""
 
         self.suggestions: deque[tuple[TrialNumber, Parameters]] = deque()
-        self.asked = 0
+        self.asking: deque[tuple[TrialNumber, ...]] = deque()
+        """Numbers that the searcher has been asked for and has not answered, one entry for each Ask."""
         self.exhausted = False
         self.search_open = False
         self.search_failures = 0
@@ -96,6 +97,9 @@ class ActiveStudy:
         self.default_score = progress.default_score
         self.progress_stale = False
         self.stamp = 0
+        """Which entry in its pool's line is the valid one."""
+        self.served = 0
+        """When its pool last served it, counted in turns."""
 
     # Facts
 
@@ -110,22 +114,24 @@ class ActiveStudy:
         if trial.state.ended:
             self.full_epochs += self.ladder[-1].folds * self.ladder[-1].epochs
         self.progress_stale = True
-        self._remember(trial)
+        self._remember(trial, old.rung if old else 0)
 
     def restore(self, trial: Trial) -> None:
         """Take in a stored trial at recovery; counts come from the stored progress."""
-        self._remember(trial)
+        self._remember(trial, 0)
         for rung, score in enumerate(trial.scores[: len(self.ladder) - 1]):
             climbed = trial.rung > rung + 1 or (trial.rung == rung + 1 and trial.state is TrialState.RUNNING)
             self.scheduler.recorded(trial.number, rung, self.goal.signed(score), climbed)
             if not climbed and trial.state.ended and trial.rung == rung + 1:
                 self.scheduler.forget(trial.number, rung)
 
-    def _remember(self, trial: Trial) -> None:
-        if trial.rung:
-            self._consider(trial, trial.rung - 1)
+    def _remember(self, trial: Trial, considered: int) -> None:
+        for rung in range(considered, trial.rung):
+            self._consider(trial, rung)
         if trial.state is TrialState.COMPLETED and trial.origin is not Origin.DEFAULT:
             self.finishers += 1
+        if trial.state in (TrialState.FAILED, TrialState.INFEASIBLE):
+            self.last_failure = f"trial {trial.number}: {trial.reason}"
         if trial.state is TrialState.RUNNING and trial.origin is not Origin.DEFAULT:
             self.climbing.add(trial.number)
         else:
@@ -139,12 +145,17 @@ class ActiveStudy:
             self.traces.pop((trial.number, index), None)
 
     def measured(self, m: Measurement) -> None:
-        """Apply MeasurementAdded."""
+        """Apply MeasurementAdded. An attempt that goes on where the last one was keeps its best score."""
         value = m.metrics.get(self.study.spec.objective.metric)
-        trace = self.traces.get((TrialNumber(m.trial), self.index(m.repeat, m.fold)))
-        if trace is None or trace.attempt != m.attempt:
-            trace = self.traces[TrialNumber(m.trial), self.index(m.repeat, m.fold)] = Trace(m.attempt)
+        place = (TrialNumber(m.trial), self.index(m.repeat, m.fold))
+        trace = self.traces.get(place)
+        if trace is None or trace.attempt < m.attempt:
+            continued = trace is not None and trace.epoch < m.epoch
+            trace = self.traces[place] = Trace(m.attempt, best=trace.best if trace and continued else None)
+        elif trace.attempt > m.attempt:
+            return
         trace.epoch = m.epoch
+        trace.seconds += m.seconds
         if value is not None and is_finite(value):
             trace.score = value
             trace.best = value if trace.best is None or self.goal.better(value, trace.best) else trace.best
@@ -155,18 +166,31 @@ class ActiveStudy:
         self.train_seconds += m.seconds
         self.progress_stale = True
 
+    def took(self, key: FoldRunKey, attempt: int, seconds: float) -> None:
+        """Note how long a segment trained, the last ``seconds`` of it not yet traced; a moving mean says how brief the
+        next ones will be."""
+        trace = self.traces.get((key.trial, self.index(key.repeat, key.fold)))
+        if trace is not None and trace.attempt == attempt:
+            seconds += trace.seconds
+        known = self.segment_seconds
+        self.segment_seconds = seconds if known is None else 0.8 * known + 0.2 * seconds
+
     def _consider(self, trial: Trial, rung: int) -> None:
+        """Compare with the best of a rung; of equals the lower number wins, so that the order does not matter."""
         mean = trial.scores[rung]
         incumbent = self.incumbents[rung]
-        if incumbent is None or self.goal.better(mean, incumbent.mean):
+        if incumbent is None or self._beats(trial, mean, incumbent.trial, incumbent.mean):
             scores = rung_scores(trial, self.ladder[rung])
             if scores is not None:
                 self.incumbents[rung] = Incumbent(trial.number, mean, scores)
         if rung == len(self.ladder) - 1:
-            if self.best is None or self.goal.better(mean, self.best.score):
+            if self.best is None or self._beats(trial, mean, self.best.trial, self.best.score):
                 self.best = Best(trial.number, mean)
             if trial.origin is Origin.DEFAULT:
                 self.default_score = mean
+
+    def _beats(self, trial: Trial, mean: float, other: int, other_mean: float) -> bool:
+        return self.goal.better(mean, other_mean) or (mean == other_mean and trial.number < other)
 
     # Derived
 
@@ -179,9 +203,14 @@ class ActiveStudy:
         """Place of a fold run in its trial."""
         return repeat * self.folds_in_repeat + fold
 
-    def counted_score(self, trace: Trace) -> float | None:
-        """The score that stands under the study's score rule."""
-        return trace.best if self.study.spec.evaluation.score is Score.BEST else trace.score
+    def counted_score(self, run: FoldRun, trace: Trace) -> float | None:
+        """The score of a fold run that stands under the study's score rule; those noted before count for the best."""
+        if self.study.spec.evaluation.score is Score.LAST:
+            return trace.score
+        known = [score for _, score in run.scores]
+        if trace.best is not None:
+            known.append(trace.best)
+        return max(known, key=self.goal.signed, default=None)
 
     def rung_of(self, trial: Trial) -> Fidelity:
         """The rung a trial is working on."""
@@ -195,9 +224,14 @@ class ActiveStudy:
         """
         rung = trial.rung
         if self.climbs_at_once or trial.origin is Origin.DEFAULT:
-            while rung + 1 < len(self.ladder) and self.ladder[rung].folds == self.ladder[rung + 1].folds == 1:
+            while rung + 1 < len(self.ladder) and self.ladder[rung].folds == 1:
                 rung += 1
         return self.ladder[rung].epochs
+
+    @property
+    def asked(self) -> int:
+        """Suggestions that are on their way."""
+        return sum(map(len, self.asking))
 
     @property
     def no_more_trials(self) -> bool:

@@ -1,14 +1,16 @@
 """The conductor: takes one input at a time and says what follows. Everything it decides is a fact or a command."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from searchd.conductor import workers
 from searchd.conductor.active import ActiveStudy, observation, opened
-from searchd.conductor.cluster import IDLE_AFTER, Worker, WorkerState
-from searchd.conductor.dispatch import dispatch, expect_end, line_up, pool_of, wake_at_deadline
-from searchd.conductor.evaluation import end_trial, finishing, handed_back, held_run, queued, reported
+from searchd.conductor.cluster import IDLE_AFTER, Worker
+from searchd.conductor.dispatch import dispatch, expect_end, line_up
+from searchd.conductor.ending import BY_A_CALLER, WALL_TIME_OVER, conclude, stop
+from searchd.conductor.evaluation import queued
 from searchd.conductor.messages import (
     Answer,
     CreateStudy,
@@ -25,29 +27,31 @@ from searchd.conductor.messages import (
     Tick,
 )
 from searchd.conductor.mind import Mind
-from searchd.domain.errors import SearchdError, ServerStopping, StudyActive, StudyExists, StudyNotFound
+from searchd.domain.errors import (
+    RequestReused,
+    SearchdError,
+    ServerStopping,
+    StudyActive,
+    StudyExists,
+    StudyNotFound,
+)
 from searchd.domain.facts import ProgressPut, RequestAnswered, StudyDeleted, StudyPut, TrialPut
-from searchd.domain.study import Study, StudyName, StudySpec, StudyState
-from searchd.domain.trial import FoldRunKey, FoldRunState, Origin, Trial, TrialNumber, TrialState
+from searchd.domain.space import Parameters
+from searchd.domain.study import Study, StudyName, StudySpec
+from searchd.domain.trial import Origin, Trial, TrialNumber, TrialState
 from searchd.ports.engine import (
     Acknowledge,
-    CancelSegment,
     CapacityChanged,
     Drain,
     Forget,
-    KillWorker,
-    LossCause,
-    Outcome,
-    RetireWorker,
     SegmentReported,
     SegmentStarted,
     WorkerAdopted,
-    WorkerId,
     WorkerLost,
     WorkerReady,
 )
 from searchd.ports.scheduler import Scheduler
-from searchd.ports.searcher import Ask, CloseSearch, OpenSearch, SearchFailed, Suggested, Tell
+from searchd.ports.searcher import Ask, OpenSearch, SearchFailed, Suggested, Tell
 from searchd.ports.store import LiveStudy
 
 AHEAD = 64
@@ -56,8 +60,8 @@ AHEAD = 64
 SEARCH_FAILURES = 3
 """A searcher that fails this often pauses its study."""
 
-FAILED_STARTS = 3
-"""A pool whose workers fail to start this often in a row, with none running, fails the studies that need it."""
+REMEMBERED_ANSWERS = 4096
+"""Answers kept at hand for repeats of requests that arrive before the first answer can be read from the store."""
 
 
 class Conductor:
@@ -76,6 +80,7 @@ class Conductor:
         """
         self._mind = Mind(make_scheduler, epoch)
         self._mind.set_timer(now + IDLE_AFTER, None)
+        self._answered: OrderedDict[str, RequestAnswered] = OrderedDict()
         for stored in live:
             self._restore(stored)
 
@@ -86,9 +91,10 @@ class Conductor:
     def decide(self, event: Input, now: datetime) -> Decision:
         """What follows from one input."""
         mind = self._mind
+        mind.attending = None
         match event:
             case SegmentReported():
-                self._reported(event, now)
+                workers.report_taken(mind, event, now)
             case Suggested():
                 self._suggested(event)
             case Request():
@@ -98,11 +104,11 @@ class Conductor:
                 if found is not None and found.held and found.held[0] == (key, attempt):
                     expect_end(mind, found, now - elapsed, slack=timedelta(0))
             case WorkerReady(worker):
-                self._ready(worker, now)
+                workers.ready(mind, worker, now)
             case WorkerAdopted():
-                self._adopted(event, now)
+                workers.adopted(mind, event, now)
             case WorkerLost():
-                self._lost(event, now)
+                workers.lost(mind, event, now)
             case CapacityChanged(nodes):
                 mind.cluster.set_nodes(nodes)
                 mind.touched_pools.update(dict.fromkeys(mind.cluster.pools))
@@ -113,7 +119,7 @@ class Conductor:
                     mind.studies[study].search_open = True
                     mind.dirty[study] = mind.studies[study]
             case Reconciled():
-                self._reconciled()
+                workers.reconciled(mind)
             case Tick():
                 self._tick(now)
             case DrainRequested():
@@ -128,6 +134,7 @@ class Conductor:
     def settle(self, now: datetime) -> Decision:
         """What follows from a batch as a whole: work handed out, searchers told and asked, studies ended, counts."""
         mind = self._mind
+        mind.attending = None
         for active in list(mind.dirty.values()):
             if active.study.name in mind.studies:
                 line_up(mind, active)
@@ -155,6 +162,11 @@ class Conductor:
         return bool(self._mind.holders)
 
     @property
+    def attending(self) -> StudyName | None:
+        """The study that was being decided on last; after a fault, the one that it is laid to."""
+        return self._mind.attending
+
+    @property
     def mind(self) -> Mind:
         """What the conductor knows, for views; not to be changed."""
         return self._mind
@@ -162,26 +174,39 @@ class Conductor:
     # Callers
 
     def _request(self, request: Request, now: datetime) -> None:
-        mind = self._mind
         result: Study | SearchdError
         try:
-            match request.body:
-                case CreateStudy(study, default):
-                    result = self._create(study, default, now)
-                case StopStudy(name):
-                    result = self._stop(name, "stopped by a caller", StudyState.STOPPED, now)
-                case DeleteStudy(study):
-                    result = self._delete(study)
-                case _:
-                    assert_never(request.body)
+            result = self._repeated(request) or self._carried_out(request, now)
         except SearchdError as error:
-            mind.command(Answer(request.token, error))
-            return
-        if request.request_id:
-            mind.emit(RequestAnswered(request.request_id, request.digest, result))
-        mind.command(Answer(request.token, result))
+            result = error
+        self._mind.command(Answer(request.token, result))
 
-    def _create(self, study: Study, default: object, now: datetime) -> Study:
+    def _repeated(self, request: Request) -> Study | None:
+        """What the same request was answered a moment ago, if it was."""
+        before = self._answered.get(request.request_id)
+        if before is not None and before.digest != request.digest:
+            raise RequestReused(request.request_id)
+        return None if before is None else before.study
+
+    def _carried_out(self, request: Request, now: datetime) -> Study:
+        match request.body:
+            case CreateStudy(study, default):
+                result = self._create(study, default, now)
+            case StopStudy(name):
+                result = self._stop(name, now)
+            case DeleteStudy(study):
+                result = self._delete(study)
+            case _:
+                assert_never(request.body)
+        if request.request_id:
+            answer = RequestAnswered(request.request_id, request.digest, result)
+            self._mind.emit(answer)
+            self._answered[request.request_id] = answer
+            if len(self._answered) > REMEMBERED_ANSWERS:
+                self._answered.popitem(last=False)
+        return result
+
+    def _create(self, study: Study, default: Parameters | None, now: datetime) -> Study:
         mind = self._mind
         if mind.draining:
             raise ServerStopping
@@ -194,7 +219,7 @@ class Conductor:
         mind.emit(StudyPut(study))
         active = mind.studies[study.name]
         if default is not None:
-            trial = Trial(study.name, TrialNumber(1), default, Origin.DEFAULT, created_at=now)  # type: ignore[arg-type]
+            trial = Trial(study.name, TrialNumber(1), default, Origin.DEFAULT, created_at=now)
             mind.emit(TrialPut(queued(active, opened(active, trial))))
         self._start(active, ())
         return study
@@ -209,18 +234,11 @@ class Conductor:
             self._mind.set_timer(study.created_at + study.spec.budget.wall_time, study.name)
         self._mind.dirty[study.name] = active
 
-    def _stop(self, name: StudyName, reason: str, ends_as: StudyState, now: datetime) -> Study:
-        mind = self._mind
-        active = mind.studies.get(name)
+    def _stop(self, name: StudyName, now: datetime) -> Study:
+        active = self._mind.studies.get(name)
         if active is None:
             raise StudyNotFound(name)
-        if active.study.state is StudyState.STOPPING:
-            return active.study
-        active.ends_as = ends_as
-        mind.emit(StudyPut(active.study.stopping(reason)))
-        for trial in list(active.trials.values()):
-            mind.emit(TrialPut(end_trial(mind, active, trial, TrialState.CANCELLED, now, reason)))
-        return active.study
+        return stop(self._mind, active, BY_A_CALLER, now)
 
     def _delete(self, study: Study) -> Study:
         active = self._mind.studies.get(study.name)
@@ -234,130 +252,16 @@ class Conductor:
         active = self._mind.studies.get(name)
         if active is not None and active.hands_out:
             self._mind.emit(StudyPut(active.study.paused(reason)))
-
-    # Workers
-
-    def _ready(self, name: WorkerId, now: datetime) -> None:
-        worker = self._mind.cluster.workers.get(name)
-        if worker is None or worker.state is not WorkerState.STARTING:
-            return
-        worker.since_ready = now
-        worker.pool.failed_starts = 0
-        self._mind.cluster.move(worker, WorkerState.IDLE, now)
-        self._mind.touched_pools[worker.pool.key] = None
-
-    def _adopted(self, event: WorkerAdopted, now: datetime) -> None:
-        """Take over a worker of an earlier server, with what it holds that is still wanted; cancel the rest."""
-        mind = self._mind
-        pool = mind.cluster.pool(event.pool)
-        worker = Worker(event.worker, pool, WorkerState.STARTING, now, since_ready=now)
-        mind.cluster.add(worker)
-        for key, attempt in event.holding:
-            active = mind.studies.get(key.study)
-            wanted = active is not None and held_run(active, key, attempt) is not None
-            worker.held.append((key, attempt))
-            if wanted and active is not None and worker.study in (None, active):
-                worker.study = active
-                mind.holders[key, attempt] = worker
-                active.serving.add(worker.id)
-                active.progress_stale = True
-                mind.dirty[key.study] = active
-            else:
-                mind.command(CancelSegment(worker.id, key, attempt))
-        mind.cluster.move(worker, WorkerState.BUSY if worker.held else WorkerState.IDLE, now)
-        expect_end(mind, worker, now)
-        mind.touched_pools[pool.key] = None
-
-    def _reconciled(self) -> None:
-        """Hand out again what no worker holds."""
-        mind = self._mind
-        mind.reconciled = True
-        mind.touched_pools.update(dict.fromkeys(mind.cluster.pools))
-        for active in mind.studies.values():
-            mind.dirty[active.study.name] = active
-            for trial in list(active.trials.values()):
-                changed = trial
-                for index, run in enumerate(trial.fold_runs):
-                    key = FoldRunKey(trial.study, trial.number, run.repeat, run.fold)
-                    if run.state is FoldRunState.HANDED_OUT and (key, run.attempt) not in mind.holders:
-                        changed = handed_back(active, changed, index, run)
-                if changed is not trial:
-                    mind.emit(TrialPut(changed))
-
-    def _reported(self, event: SegmentReported, now: datetime) -> None:
-        mind = self._mind
-        worker = mind.cluster.workers.get(event.worker)
-        held = (event.key, event.attempt)
-        if worker is not None:
-            worker.sequence = max(worker.sequence, event.sequence)
-            mind.touched_workers[worker.id] = worker
-            if event.ended is not None and held in worker.held:
-                self._released(worker, held, now)
-        active = mind.studies.get(event.key.study)
-        if active is None:
-            return
-        if event.ended is not None and event.ended.outcome in (Outcome.REACHED, Outcome.FINISHED):
-            seconds = sum(report.seconds for report in event.reports)
-            known = active.segment_seconds
-            active.segment_seconds = seconds if known is None else 0.8 * known + 0.2 * seconds
-        reported(mind, active, event, now)
-
-    def _released(self, worker: Worker, held: tuple[FoldRunKey, int], now: datetime) -> None:
-        """The worker no longer holds that attempt."""
-        mind = self._mind
-        worker.held.remove(held)
-        mind.holders.pop(held, None)
-        if worker.held:
-            expect_end(mind, worker, now)
-            return
-        active, worker.study, worker.deadline = worker.study, None, None
-        if active is not None:
-            active.serving.discard(worker.id)
-            active.progress_stale = True
-            mind.dirty[active.study.name] = active
-        if worker.state is WorkerState.BUSY:
-            mind.cluster.move(worker, WorkerState.IDLE, now)
-            mind.touched_pools[worker.pool.key] = None
-
-    def _lost(self, event: WorkerLost, now: datetime) -> None:
-        """Hand out again what a lost worker held; the segment that it ran counts against the fold run's attempts."""
-        mind = self._mind
-        worker = mind.cluster.workers.get(event.worker)
-        if worker is None:
-            return
-        held = list(worker.held)
-        for position, (key, attempt) in enumerate(held):
-            self._released(worker, (key, attempt), now)
-            active = mind.studies.get(key.study)
-            found = None if active is None else held_run(active, key, attempt)
-            if active is None or found is None:
-                continue
-            trial, index, run = found
-            if position == 0 and event.cause is LossCause.KILLED:
-                trial = end_trial(mind, active, trial, TrialState.FAILED, now, event.reason, event.log_tail)
-            elif position == 0 and run.losses + 1 >= active.study.spec.retry.attempts:
-                reason = f"{event.reason} (attempt {run.losses + 1} of {active.study.spec.retry.attempts})"
-                trial = end_trial(mind, active, trial, TrialState.FAILED, now, reason, event.log_tail)
-            else:
-                trial = handed_back(active, trial, index, replace(run, losses=run.losses + (position == 0)))
-            mind.emit(TrialPut(trial))
-        if worker.state is WorkerState.STARTING and event.cause is not LossCause.RETIRED:
-            worker.pool.failed_starts += 1
-        mind.cluster.remove(worker)
-        mind.touched_pools.update(dict.fromkeys(mind.cluster.pools))
-        if worker.pool.failed_starts >= FAILED_STARTS and not worker.pool.workers:
-            worker.pool.failed_starts = 0
-            for active in list(mind.studies.values()):
-                if pool_of(mind, active) is worker.pool:
-                    self._stop(active.study.name, f"workers cannot start: {event.reason}", StudyState.FAILED, now)
+            workers.cancel_held(self._mind, name)
 
     # Searchers
 
     def _suggested(self, event: Suggested) -> None:
+        """Take in suggestions; those for an Ask of an earlier search, or one that was given up, are not expected."""
         active = self._mind.studies.get(StudyName(event.study))
-        if active is None:
+        if active is None or event.numbers not in active.asking:
             return
-        active.asked -= len(event.numbers)
+        active.asking.remove(event.numbers)
         active.suggestions.extend(zip(event.numbers, event.configurations, strict=False))
         active.exhausted = active.exhausted or event.exhausted
         self._mind.dirty[active.study.name] = active
@@ -367,10 +271,11 @@ class Conductor:
         active = self._mind.studies.get(name)
         if active is None:
             return
+        self._mind.attending = name
         active.search_open = False
         active.search_failures += 1
         active.next_number = TrialNumber(active.next_number - active.asked)
-        active.asked = 0
+        active.asking.clear()
         if active.search_failures >= SEARCH_FAILURES:
             self._pause(name, f"the searcher failed {active.search_failures} times: {reason}")
         else:
@@ -383,40 +288,25 @@ class Conductor:
         for timed in mind.due(now):
             match timed:
                 case Worker():
-                    self._deadline(timed, now)
+                    workers.check_deadline(mind, timed, now)
                 case None:
-                    self._retire_idle(now)
+                    workers.retire_idle(mind, now)
                     mind.set_timer(now + IDLE_AFTER, None)
                 case _:
                     active = mind.studies.get(timed)
-                    if active is not None and active.study.state is not StudyState.STOPPING:
-                        self._stop(timed, "wall_time is over", StudyState.SUCCEEDED, now)
-
-    def _deadline(self, worker: Worker, now: datetime) -> None:
-        worker.timer = None
-        if worker.deadline is None or worker.study is None or worker.id not in self._mind.cluster.workers:
-            return
-        if worker.deadline > now:
-            wake_at_deadline(self._mind, worker)
-            return
-        seconds = worker.study.study.spec.retry.segment_timeout.total_seconds()
-        self._mind.command(KillWorker(worker.id, f"timed out: the segment ran longer than {seconds:g} s"))
-
-    def _retire_idle(self, now: datetime) -> None:
-        for worker in list(self._mind.cluster.workers.values()):
-            if worker.state is WorkerState.IDLE and now - worker.since >= IDLE_AFTER:
-                self._mind.cluster.move(worker, WorkerState.LEAVING, now)
-                self._mind.command(RetireWorker(worker.id))
+                    if active is not None and _out_of_time(active.study, now):
+                        stop(mind, active, WALL_TIME_OVER, now)
 
     # Settling
 
     def _settle_study(self, active: ActiveStudy, now: datetime) -> None:
         mind = self._mind
+        mind.attending = active.study.name
         if active.told and active.search_open:
             mind.command(Tell(active.study.name, tuple(active.told.values())))
             active.told.clear()
         self._ask(active)
-        self._conclude(active, now)
+        conclude(mind, active, now)
         if active.progress_stale:
             active.progress_stale = False
             mind.emit(ProgressPut(active.study.name, active.progress()))
@@ -427,7 +317,7 @@ class Conductor:
             return
         ahead = AHEAD
         if spec.search.algorithm.adaptive:
-            ahead = self._mind.cluster.most_workers(spec.resources)
+            ahead = max(self._mind.cluster.most_workers(spec.resources), 1)
             ahead = ahead if spec.budget.slots is None else min(ahead, spec.budget.slots)
         missing = ahead - len(active.suggestions) - active.asked
         missing = min(missing, spec.budget.trials - active.next_number + 1)
@@ -435,38 +325,8 @@ class Conductor:
             return
         numbers = tuple(TrialNumber(active.next_number + i) for i in range(missing))
         active.next_number = TrialNumber(active.next_number + missing)
-        active.asked += missing
+        active.asking.append(numbers)
         self._mind.command(Ask(active.study.name, numbers))
-
-    def _conclude(self, active: ActiveStudy, now: datetime) -> None:
-        """End the study if nothing is left to do."""
-        study = active.study
-        if study.state is StudyState.STOPPING:
-            if not active.serving:
-                self._end(active, _ended_early(active, now))
-            return
-        open_trials = len(active.trials) - active.counts.get(TrialState.PAUSED, 0)
-        if not active.hands_out or open_trials or not active.no_more_trials:
-            return
-        if active.scheduler.promotable() is not None or (finishing(active) and active.scheduler.best_paused()):
-            return
-        for trial in list(active.trials.values()):
-            self._mind.emit(TrialPut(end_trial(self._mind, active, trial, TrialState.STOPPED, now, "not promoted")))
-        if active.rungs[-1]:
-            why = "the search space is exhausted" if active.exhausted else ""
-            self._end(active, study.succeeded(now, why))
-        else:
-            why = f"no trial completed; {active.last_failure}" if active.last_failure else "no trial completed"
-            self._end(active, study.failed(now, why))
-
-    def _end(self, active: ActiveStudy, study: Study) -> None:
-        mind = self._mind
-        progress = replace(active.progress(), busy=0)
-        active.progress_stale = False
-        mind.emit(ProgressPut(study.name, progress))
-        mind.emit(StudyPut(replace(study, progress=progress)))
-        mind.command(CloseSearch(study.name))
-        pool_of(mind, active).leave(active)
 
     # Recovery
 
@@ -483,11 +343,7 @@ class Conductor:
         self._start(active, stored.trials)
 
 
-def _ended_early(active: ActiveStudy, now: datetime) -> Study:
-    """The study after its stopping: as intended, but it cannot succeed without a trial at the top rung."""
-    study = active.study
-    if active.ends_as is StudyState.SUCCEEDED and active.rungs[-1]:
-        return study.succeeded(now, study.reason)
-    if active.ends_as is StudyState.STOPPED:
-        return study.stopped(now)
-    return study.failed(now, study.reason)
+def _out_of_time(study: Study, now: datetime) -> bool:
+    """Whether the wall time is over; a timer may also be that of an earlier study of the same name."""
+    wall_time = study.spec.budget.wall_time
+    return wall_time is not None and study.created_at + wall_time <= now

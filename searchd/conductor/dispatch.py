@@ -4,12 +4,14 @@ Work is done per pool and study that something happened to, so its cost does not
 """
 
 import math
+from collections import deque
 from datetime import datetime, timedelta
 
 from searchd.conductor.active import ActiveStudy
 from searchd.conductor.cluster import RECLAIM_AFTER, Pool, Worker, WorkerState
 from searchd.conductor.evaluation import has_work, next_segment
 from searchd.conductor.mind import Mind
+from searchd.domain.study import Retry
 from searchd.ports.engine import PoolKey, RetireWorker, RunSegments, Segment, StartWorker
 
 IN_FLIGHT_SECONDS = 0.05
@@ -33,6 +35,7 @@ def pool_of(mind: Mind, active: ActiveStudy) -> Pool:
 
 def line_up(mind: Mind, active: ActiveStudy) -> None:
     """Put the study in its pool's line if it could use one more worker, else take it out."""
+    mind.attending = active.study.name
     pool = pool_of(mind, active)
     mind.touched_pools[pool.key] = None
     if active.slots_left and has_work(active):
@@ -61,10 +64,10 @@ def _serve(mind: Mind, pool: Pool, now: datetime) -> None:
     """Give the pool's idle workers to its neediest studies, or to a shape with a better claim."""
     while pool.idle and (active := pool.neediest()) is not None:
         worker = next(iter(pool.idle.values()))
-        if _reclaimable(mind, worker, now):
+        if _reclaimable(mind, worker, active, len(active.serving) + 1, now):
             _retire(mind, worker, now)
             continue
-        pool.leave(active)
+        pool.serve(active)
         segments = _segments(mind, active, _depth(active), now)
         if segments:
             active.serving.add(worker.id)
@@ -82,10 +85,10 @@ def _top_up(mind: Mind, worker: Worker, now: datetime) -> None:
     if active is None or not active.hands_out:
         return
     depth = _depth(active)
-    if depth == 1 or len(worker.held) > depth // 2 or _reclaimable(mind, worker, now):
+    if depth == 1 or len(worker.held) > depth // 2 or _reclaimable(mind, worker, active, len(active.serving), now):
         return
     rival = worker.pool.neediest()
-    if rival is not None and rival is not active and len(rival.serving) < len(active.serving):
+    if rival is not None and rival is not active and _rank(rival) < _rank(active):
         return
     segments = _segments(mind, active, depth - len(worker.held), now)
     if segments:
@@ -94,6 +97,7 @@ def _top_up(mind: Mind, worker: Worker, now: datetime) -> None:
 
 
 def _segments(mind: Mind, active: ActiveStudy, count: int, now: datetime) -> list[Segment]:
+    mind.attending = active.study.name
     segments: list[Segment] = []
     while len(segments) < count and active.hands_out:
         segment = next_segment(mind, active, now)
@@ -114,11 +118,14 @@ def _queue(mind: Mind, worker: Worker, segments: list[Segment], now: datetime) -
 
 def expect_end(mind: Mind, worker: Worker, started: datetime, slack: timedelta = DEADLINE_SLACK) -> None:
     """Set the worker's deadline for the segment that it runs first, which started then or, within slack, later."""
-    if worker.study is None:
-        return
-    worker.deadline = started + worker.study.study.spec.retry.segment_timeout + slack
+    worker.deadline = started + segment_timeout(worker) + slack
     if worker.timer is None or worker.deadline < worker.timer:
         wake_at_deadline(mind, worker)
+
+
+def segment_timeout(worker: Worker) -> timedelta:
+    """How long the worker's segments may run; the usual time where nobody knows their study."""
+    return (Retry() if worker.study is None else worker.study.study.spec.retry).segment_timeout
 
 
 def wake_at_deadline(mind: Mind, worker: Worker) -> None:
@@ -138,8 +145,40 @@ def _depth(active: ActiveStudy) -> int:
     return max(2, min(MOST_IN_FLIGHT, math.ceil(IN_FLIGHT_SECONDS / max(seconds, 1e-6))))
 
 
-def _reclaimable(mind: Mind, worker: Worker, now: datetime) -> bool:
-    return mind.claim is not None and mind.claim != worker.pool.key and now - worker.since_ready >= RECLAIM_AFTER
+def _rank(active: ActiveStudy) -> tuple[int, int]:
+    """Studies of a pool get workers in this order."""
+    return -active.study.spec.priority, len(active.serving)
+
+
+def _reclaimable(mind: Mind, worker: Worker, active: ActiveStudy, workers: int, now: datetime) -> bool:
+    """Whether a free worker should make room for the shape that claims it, rather than be one of ``workers`` that
+    serve the study. Once room is being made for a shape, it is made until one worker fits."""
+    claiming = mind.cluster.pools.get(mind.claim) if mind.claim is not None else None
+    claimant = claiming.neediest() if claiming is not None else None
+    if (
+        claiming is None
+        or claimant is None
+        or claiming is worker.pool
+        or now - worker.since_ready < RECLAIM_AFTER
+        or mind.cluster.will_fit(claiming.key.resources)
+    ):
+        return False
+    if mind.clearing:
+        return active.study.spec.priority <= claimant.study.spec.priority
+    mind.clearing = _yields(mind, active, workers, claimant)
+    return mind.clearing
+
+
+def _yields(mind: Mind, active: ActiveStudy, workers: int, claimant: ActiveStudy) -> bool:
+    """Whether a study with so many workers should give some up: to a higher priority, to one that has none (they
+    take turns then), or if the smaller of their shares of the cluster grows by it."""
+    mine, theirs = active.study.spec, claimant.study.spec
+    if mine.priority != theirs.priority:
+        return mine.priority < theirs.priority
+    share = mind.cluster.share
+    moved = max(share(mine.resources, 1), share(theirs.resources, 1))
+    gains = share(theirs.resources, len(claimant.serving)) + moved < share(mine.resources, workers)
+    return gains or not claimant.serving
 
 
 def _retire(mind: Mind, worker: Worker, now: datetime) -> None:
@@ -148,68 +187,70 @@ def _retire(mind: Mind, worker: Worker, now: datetime) -> None:
 
 
 def _balance(mind: Mind, now: datetime) -> None:
-    """Start workers for pools with work and none idle, neediest first; clear room for the first that finds none."""
-    mind.claim = None
-    hungry = [
-        (-active.study.spec.priority, mind.cluster.share(pool.key.resources, len(active.serving)), active.order, pool)
-        for pool in mind.cluster.pools.values()
-        if not pool.idle and (active := pool.neediest()) is not None
-    ]
-    for priority, share, _, pool in sorted(hungry, key=lambda entry: entry[:3]):
+    """Start workers for pools with work and none idle, in turns, neediest first.
+
+    The first for which there is no room claims it: workers that nobody waits for are retired, and those that come free
+    are weighed against the claim. While room is being made, nobody else takes it.
+    """
+    hungry = deque(_hungry(mind))
+    if all(pool.key != mind.claim for pool in hungry):
+        mind.claim, mind.clearing = None, False
+    claim: PoolKey | None = None
+    while hungry:
+        pool = hungry.popleft()
+        if len(pool.workers) >= mind.cluster.most_workers(pool.key.resources):
+            continue
         if mind.cluster.fits(pool.key.resources):
-            _start_workers(mind, pool, now)
-        elif not pool.starting and _clear_room(mind, pool, priority, share, now):
-            break
+            if pool.key == mind.claim:
+                mind.claim, mind.clearing = None, False
+            if _work_units(pool) > len(pool.starting):
+                _start_worker(mind, pool, now)
+                hungry.append(pool)
+        elif claim is None and not pool.starting:
+            claim = pool.key
+            mind.clearing = mind.clearing and claim == mind.claim
+            _retire_unwanted(mind, pool, now)
+            if mind.clearing:
+                break
+    mind.claim = claim
 
 
-def _start_workers(mind: Mind, pool: Pool, now: datetime) -> None:
-    """Start as many workers as there is work for, if they fit."""
-    wanted = _work_units(pool) - len(pool.starting)
-    while wanted > 0 and mind.cluster.fits(pool.key.resources):
-        worker = Worker(mind.name_worker(), pool, WorkerState.STARTING, now, since_ready=now)
-        mind.cluster.add(worker)
-        mind.command(StartWorker(worker.id, pool.key))
-        wanted -= 1
+def _hungry(mind: Mind) -> list[Pool]:
+    """Pools with work and no idle worker, neediest first; one for which room is being made before its equals."""
+    cluster = mind.cluster
+    ranked: list[tuple[tuple[int, bool, float, int], Pool]] = []
+    for pool in cluster.pools.values():
+        active = None if pool.idle else pool.neediest()
+        if active is not None:
+            unclaimed = not (mind.clearing and pool.key == mind.claim)
+            share = cluster.share(pool.key.resources, len(active.serving))
+            ranked.append(((-active.study.spec.priority, unclaimed, share, active.order), pool))
+    return [pool for _, pool in sorted(ranked, key=lambda entry: entry[0])]
+
+
+def _start_worker(mind: Mind, pool: Pool, now: datetime) -> None:
+    worker = Worker(mind.name_worker(), pool, WorkerState.STARTING, now, since_ready=now)
+    mind.cluster.add(worker)
+    mind.command(StartWorker(worker.id, pool.key))
 
 
 def _work_units(pool: Pool) -> int:
     """How many more workers the studies in line could use, counted as far as it matters."""
     units = 0
     for active in pool.lined_up.values():
-        paused = active.scheduler.promotable() is not None or active.scheduler.best_paused() is not None
-        wants = max(len(active.ready) + len(active.suggestions) + len(active.extra), int(paused))
+        wants = max(len(active.ready) + len(active.suggestions) + len(active.extra), 1)
         slots = active.study.spec.budget.slots
         units += wants if slots is None else min(wants, slots - len(active.serving))
-        if units >= 1024:
+        if units > len(pool.starting):
             break
     return units
 
 
-def _clear_room(mind: Mind, needy: Pool, priority: int, share: float, now: datetime) -> bool:
-    """Retire idle workers of other shapes; if that is not enough, claim those that come free of studies that use more.
-
-    Returns:
-        Whether resources are being cleared, so that nobody else may take them.
-    """
-    leaving = False
-    for pool in list(mind.cluster.pools.values()):
-        if pool is needy:
-            continue
-        leaving = leaving or any(w.state is WorkerState.LEAVING for w in pool.workers.values())
+def _retire_unwanted(mind: Mind, needy: Pool, now: datetime) -> None:
+    """Retire idle workers of pools that nobody waits for, until there is room for the needy pool's shape."""
+    for pool in mind.cluster.pools.values():
         if pool.neediest() is None:
             for worker in list(pool.idle.values()):
+                if mind.cluster.will_fit(needy.key.resources):
+                    return
                 _retire(mind, worker, now)
-                return True
-    richer = any(
-        worker.study is not None
-        and (
-            -worker.study.study.spec.priority > priority
-            or mind.cluster.share(worker.pool.key.resources, len(worker.study.serving)) > share
-        )
-        for pool in mind.cluster.pools.values()
-        if pool is not needy
-        for worker in list(pool.workers.values())[:8]
-    )
-    if richer:
-        mind.claim = needy.key
-    return leaving or richer

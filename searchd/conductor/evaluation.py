@@ -33,11 +33,18 @@ def held_run(active: ActiveStudy, key: FoldRunKey, attempt: int) -> tuple[Trial,
 
 
 def reported(mind: Mind, active: ActiveStudy, event: SegmentReported, now: datetime) -> None:
-    """Take in what a worker reported; late and duplicate reports change nothing."""
+    """Take in what a worker reported; late and duplicate reports change nothing.
+
+    A study that has been set aside takes nothing in: what could not be decided on once would fail again.
+    """
     found = held_run(active, event.key, event.attempt)
     if found is None:
         return
-    trial, index, _ = found
+    trial, index, run = found
+    if active.study.state is StudyState.PAUSED:
+        if event.ended is not None:
+            mind.emit(TrialPut(handed_back(active, trial, index, run)))
+        return
     before = trial
     for report in event.reports:
         trial = _report_taken(mind, active, trial, index, event.attempt, report, now)
@@ -79,7 +86,7 @@ def _report_taken(
 def _scored(active: ActiveStudy, trial: Trial, index: int, epoch: int) -> Trial:
     """The trial with the fold run's standing score noted at an epoch."""
     run = trial.fold_runs[index]
-    score = active.counted_score(active.traces[trial.number, index])
+    score = active.counted_score(run, active.traces[trial.number, index])
     if score is None or (run.scores and run.scores[-1][0] >= epoch):
         return trial
     return trial.with_fold_run(index, replace(run, scores=(*run.scores, (epoch, score))))
@@ -98,15 +105,27 @@ def _segment_ended(mind: Mind, active: ActiveStudy, trial: Trial, index: int, en
             if trial.fold_runs[index].score_at(run.target) is None:
                 reason = f"fold {run.fold} ended at epoch {ended.epoch} without reporting a score"
                 return end_trial(mind, active, trial, TrialState.FAILED, now, reason, ended.log_tail)
-            return advance(mind, active, trial, now)
+            return advance(mind, active, _continued(active, trial), now)
         case Outcome.INFEASIBLE:
             return end_trial(mind, active, trial, TrialState.INFEASIBLE, now, ended.reason, ended.log_tail)
         case Outcome.FAILED:
             return end_trial(mind, active, trial, TrialState.FAILED, now, ended.reason, ended.log_tail)
         case Outcome.CANCELLED | Outcome.DRAINED:
+            if trace is not None and ended.outcome is Outcome.DRAINED:
+                trial = _scored(active, trial, index, ended.epoch)
+                run = trial.fold_runs[index]
             return handed_back(active, trial, index, replace(run, epoch=max(run.epoch, ended.epoch)))
         case _:
             assert_never(ended.outcome)
+
+
+def _continued(active: ActiveStudy, trial: Trial) -> Trial:
+    """A fold run that reached its target goes on at once if the trial has climbed meanwhile: its last report came
+    before its end."""
+    goes_on = opened(active, trial) if trial.state is TrialState.RUNNING else trial
+    if goes_on is not trial:
+        active.ready.appendleft(trial.number)
+    return goes_on
 
 
 def handed_back(active: ActiveStudy, trial: Trial, index: int, run: FoldRun) -> Trial:
@@ -116,8 +135,9 @@ def handed_back(active: ActiveStudy, trial: Trial, index: int, run: FoldRun) -> 
 
 
 def advance(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Trial:
-    """Complete every rung that has all its scores, and say what becomes of the trial."""
-    while not trial.state.ended:
+    """Complete every rung that has all its scores, and say what becomes of the trial. Paused trials stay where they
+    are: they complete nothing before they are promoted."""
+    while trial.state is TrialState.RUNNING:
         rung = active.rung_of(trial)
         scores = {
             index: score
@@ -195,20 +215,19 @@ def end_trial(
     lasted = trial.train_seconds > LASTING_SECONDS or any(run.attempt > 1 for run in trial.fold_runs)
     if lasted or len(active.ladder) > 1:
         mind.command(Forget(trial.study, trial.number))
-    if state in (TrialState.FAILED, TrialState.INFEASIBLE):
-        active.last_failure = f"trial {trial.number}: {reason}"
     ended = trial.ended(state, now, reason, log_tail)
     active.observe(ended)
     return ended
 
 
-def queued(active: ActiveStudy, trial: Trial) -> Trial:
-    """Note that the trial's READY fold runs wait: all at once without a race, else one and the rest if slots idle."""
+def queued(active: ActiveStudy, trial: Trial, taken: int = 0) -> Trial:
+    """Note that the trial's READY fold runs wait: all at once without a race, else one and the rest if slots idle.
+    The first ``taken``, 0 or 1, are about to be handed out."""
     waiting = sum(run.state is FoldRunState.READY for run in trial.fold_runs)
     if active.study.spec.evaluation.racing is Racing.NONE:
-        active.ready.extendleft([trial.number] * waiting)
+        active.ready.extendleft([trial.number] * (waiting - taken))
     elif waiting:
-        active.ready.appendleft(trial.number)
+        active.ready.extendleft([trial.number] * (1 - taken))
         if waiting > 1:
             active.extra.append(trial.number)
     return trial
@@ -278,7 +297,7 @@ def _promoted(mind: Mind, active: ActiveStudy, now: datetime) -> Trial | None:
         trial = opened(active, active.trials[number].running(now))
         trial = advance(mind, active, trial, now)
         if trial.state is TrialState.RUNNING and _next_ready(active, trial) is not None:
-            return queued(active, trial)
+            return queued(active, trial, taken=1)
         mind.emit(TrialPut(trial))
 
 
@@ -287,7 +306,7 @@ def _new(active: ActiveStudy, now: datetime) -> Trial | None:
         return None
     number, parameters = active.suggestions.popleft()
     trial = Trial(active.study.name, number, parameters, Origin.SEARCH, created_at=now)
-    return queued(active, opened(active, trial))
+    return queued(active, opened(active, trial), taken=1)
 
 
 def _handed_out(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Segment:

@@ -41,13 +41,17 @@ class Mind:
         self.touched_pools: dict[PoolKey, None] = {}
         self.touched_workers: dict[WorkerId, Worker] = {}
         self.claim: PoolKey | None = None
-        """The pool for whose shape resources are being cleared."""
+        """The pool with the best claim to workers of other shapes, since there is no room for its own."""
+        self.clearing = False
+        """Whether room is being made for the claim."""
         self.reconciled = False
         self.draining = False
         self._orders = 0
         self._workers_named = 0
         self._timers: list[tuple[datetime, int, Timed]] = []
         self._timers_set = 0
+        self.attending: StudyName | None = None
+        """The study that is being decided on, so that a fault can be laid to it."""
         self.decision = Decision()
 
     def take(self) -> Decision:
@@ -80,7 +84,7 @@ class Mind:
                 if known is None:
                     known = self.studies[study.name] = self.activate(study)
                 known.study = study
-                known.progress_stale = True
+                known.progress_stale = not study.state.ended
                 self.dirty[study.name] = known
                 if study.state.ended:
                     del self.studies[study.name]

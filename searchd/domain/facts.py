@@ -6,6 +6,7 @@ no earlier event to understand a later one.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from searchd.domain.measurement import Measurement
 from searchd.domain.study import Progress, Study, StudyName
@@ -59,6 +60,21 @@ class RequestAnswered:
 
 
 Fact = StudyPut | StudyDeleted | ProgressPut | TrialPut | MeasurementAdded | RequestAnswered
+
+
+def study_of(fact: Fact) -> StudyName | None:
+    """The study that a fact is about; None for an answered request, which no watch of a study shows."""
+    match fact:
+        case StudyPut(study):
+            return study.name
+        case TrialPut(trial):
+            return trial.study
+        case StudyDeleted(name) | ProgressPut(name) | MeasurementAdded(name):
+            return name
+        case RequestAnswered():
+            return None
+        case _:
+            assert_never(fact)
 
 
 @dataclass(frozen=True, slots=True)

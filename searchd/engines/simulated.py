@@ -76,6 +76,7 @@ class _Worker:
     running: Segment | None = None
     epochs: Iterator[Epoch] | None = None
     epoch: int = 0
+    announced: bool = False
     cancelled: set[Held] = field(default_factory=set)
     draining: bool = False
     sequence: int = 0
@@ -126,6 +127,11 @@ class SimulatedCluster:
     def workers(self) -> list[WorkerId]:
         """The workers that live, in order of their start."""
         return list(self._workers)
+
+    def resize(self, nodes: Sequence[Node]) -> None:
+        """Change what the cluster consists of; workers stay until they are killed."""
+        self.nodes = tuple(nodes)
+        self._deliver(CapacityChanged(self.nodes))
 
     def kill(self, name: WorkerId, cause: LossCause = LossCause.DIED, reason: str = "killed") -> None:
         """End a worker as its process' death would."""
@@ -190,6 +196,7 @@ class SimulatedCluster:
             worker.running = segment
             worker.epoch = min(self._saved(segment.key).get(segment.key, 0), segment.target - 1)
             worker.epochs = self._behaviour(segment, worker.epoch)
+            worker.announced = False
             self._train(worker)
 
     def _train(self, worker: _Worker) -> None:
@@ -207,7 +214,8 @@ class SimulatedCluster:
             ended = Ended(Outcome.FINISHED, worker.epoch)
             self.plan(timedelta(0), lambda: self._end(worker, segment, (), ended))
             return
-        if epoch.duration >= timedelta(seconds=1):
+        if not worker.announced and epoch.duration >= timedelta(seconds=1):
+            worker.announced = True
             self._deliver(SegmentStarted(worker.id, segment.key, segment.attempt, timedelta(0)))
         self.plan(epoch.duration, lambda: self._epoch_done(worker, segment, epoch))
 
@@ -216,10 +224,12 @@ class SimulatedCluster:
             return
         worker.epoch += 1
         report = Report(worker.epoch, epoch.metrics, epoch.duration.total_seconds(), self.clock.now())
-        if (segment.key, segment.attempt) in worker.cancelled or worker.draining:
+        reached = worker.epoch >= segment.target
+        if (segment.key, segment.attempt) in worker.cancelled or (worker.draining and not reached):
             self._end(worker, segment, (report,), self._unwanted(worker, segment, worker.epoch))
-        elif worker.epoch >= segment.target:
-            self._saved(segment.key)[segment.key] = worker.epoch
+        elif reached:
+            if segment.target < segment.task.evaluation.epochs:
+                self._saved(segment.key)[segment.key] = worker.epoch
             self._end(worker, segment, (report,), Ended(Outcome.REACHED, worker.epoch))
         else:
             self._report(worker, segment, (report,), None)

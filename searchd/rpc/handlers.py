@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 from google.protobuf import message_factory
 from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2
+from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from searchd.domain.errors import InvalidArgument, SearchdError
@@ -97,13 +97,18 @@ def _serialised(message: Message, max_bytes: int) -> bytes:
 async def _abort(context: Context, error: Exception) -> None:
     if isinstance(error, Refusal):
         await context.abort(error.code, error.message)
-    elif isinstance(error, SearchdError):
-        status = status_of(error)
-    else:
-        incident = f"{os.getpid():x}-{next(_incidents)}"
-        log.error("incident %s", incident, exc_info=error)
-        info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"incident": incident})
-        message = f"the server has a fault; its log tells more under incident {incident}"
-        status = build_status(grpc.StatusCode.INTERNAL, message, [info])
+    try:
+        status = status_of(error) if isinstance(error, SearchdError) else _fault(error)
+    except KeyError:  # an adapter's own error, which should not have come this far
+        status = _fault(error)
     answer = rpc_status.to_status(status)
     await context.abort(answer.code, answer.details, answer.trailing_metadata)
+
+
+def _fault(error: Exception) -> status_pb2.Status:
+    """What a caller is told of a fault of ours; the log is told the rest."""
+    incident = f"{os.getpid():x}-{next(_incidents)}"
+    log.error("incident %s", incident, exc_info=error)
+    info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"incident": incident})
+    message = f"the server has a fault; its log tells more under incident {incident}"
+    return build_status(grpc.StatusCode.INTERNAL, message, [info])

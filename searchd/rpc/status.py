@@ -106,7 +106,10 @@ def status_of(error: SearchdError) -> status_pb2.Status:
     Raises:
         KeyError: neither the error's class nor one above it is in the table.
     """
-    code, more = next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
+    row = next((TABLE[cls] for cls in type(error).__mro__ if cls in TABLE), None)
+    if row is None:
+        raise KeyError(type(error).__name__)
+    code, more = row
     info = details.ErrorInfo(reason=reason(error), domain=DOMAIN, metadata=_metadata(error))
     return build_status(code, str(error), [info, *more(error)])
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from searchd.domain.card import Card
-from searchd.domain.checks import draft_violations
+from searchd.domain.checks import algorithm_violations, draft_violations, merged
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidStudy, Violation
-from searchd.domain.fidelity import is_ladder
+from searchd.domain.fidelity import derived_ladder
 from searchd.domain.space import Parameter, SearchSpace
 from searchd.domain.study import (
-    Algorithm,
+    Budget,
     Objective,
     Scheduler,
     SchedulerAlgorithm,
@@ -43,22 +43,14 @@ def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) 
     Raises:
         InvalidStudy: with every violation there is.
     """
-    violations = [*found, *draft_violations(draft)]
     card = around.cards.get(draft.trainable)
-    if card is None:
-        violations.append(_unknown_trainable(draft.trainable, around.cards))
-    else:
-        violations += _against_card(draft, card)
-    if around.inspection is not None:
-        violations += around.inspection.violations
-    violations += _against_cluster(draft, around.nodes)
+    unknown = () if card is not None else (_unknown_trainable(draft.trainable, around.cards),)
+    data = () if around.inspection is None else around.inspection.violations
+    fitting = () if card is None else _against_card(draft, card)
+    violations = merged(found, unknown, draft_violations(draft), fitting, data, _against_cluster(draft, around.nodes))
     if card is None or violations:
-        raise InvalidStudy(_distinct(violations))
-    spec = _completed(draft, card, around.inspection)
-    violations += _against_ladder(spec, card)
-    if violations:
-        raise InvalidStudy(_distinct(violations))
-    return spec
+        raise InvalidStudy(violations)
+    return _completed(draft, card, around.inspection)
 
 
 def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> StudySpec:
@@ -134,9 +126,6 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
                     f"{card.name} has no parameter {name!r}",
                     _nearest(name, sorted(taken), "remove it"),
                 )
-    for name in draft.fixed:
-        if name in draft.space.names():
-            yield Violation(f"fixed.{name}", "is also in search_space", "keep one of the two")
     if not draft.objectives and not card.metrics:
         yield Violation("objectives", f"{card.name} declares no metrics", "name the metric and its goal")
     for i, objective in enumerate(draft.objectives):
@@ -146,7 +135,8 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
                 f"{card.name} does not report {objective.metric!r}",
                 _nearest(objective.metric, sorted(card.metrics), "choose one that it reports"),
             )
-    if not draft.space.parameters and not card.space.parameters and not draft.search.default_first:
+    has_default = draft.search.default_first and card.default is not None
+    if not draft.space.parameters and not card.space.parameters and not has_default:
         yield Violation("search_space", f"{card.name} declares no default space", "write one")
     if draft.evaluation.folds and not card.folds:
         yield Violation(
@@ -154,22 +144,15 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
             f"{card.name} trains on one hold-out split of its own",
             "remove folds, or register it with folds=True and read searchd.trainable.current()",
         )
-    space = draft.space if draft.space.parameters else card.space
-    gridded = [p.name for p in space.parameters if getattr(p.domain, "grid", False)]
-    if gridded and draft.search.algorithm is Algorithm.TPE:
+    if not draft.space.parameters:
+        free = tuple(p for p in card.space.parameters if p.name not in draft.fixed)
+        yield from algorithm_violations(SearchSpace(free), draft.search.algorithm)
+    if not card.checkpoints and _pauses(_scheduler(draft, card), draft):
         yield Violation(
-            f"search_space.{gridded[0]}.grid",
-            "grid values belong to grid search",
-            "use choice, or search.algorithm: grid (or random)",
+            "scheduler.mode",
+            f"{card.name} keeps no checkpoints, so a paused trial would be lost",
+            "use mode: stopping, a ladder that climbs by folds only, or ctx.keep in the trainable",
         )
-    if draft.search.algorithm is Algorithm.GRID:
-        for parameter in space.parameters:
-            if parameter.domain.kind == "float" and parameter.name not in draft.fixed:
-                yield Violation(
-                    f"search_space.{parameter.name}",
-                    "a grid cannot enumerate a continuous parameter",
-                    "list its values with grid, or use another search.algorithm",
-                )
 
 
 def _against_cluster(draft: StudyDraft, nodes: Sequence[Node]) -> Iterator[Violation]:
@@ -184,29 +167,21 @@ def _against_cluster(draft: StudyDraft, nodes: Sequence[Node]) -> Iterator[Viola
         yield Violation("resources.cpus", message, f"ask for at most {cpus:g}")
 
 
-def _against_ladder(spec: StudySpec, card: Card) -> Iterator[Violation]:
-    given = spec.evaluation.ladder
-    if given and (not is_ladder(given) or given[-1] != spec.evaluation.top):
-        top = spec.evaluation.top
-        yield Violation(
-            "evaluation.ladder",
-            "is not a ladder to the full evaluation",
-            f"let folds and epochs never shrink from rung to rung and end with [{top.folds}, {top.epochs}]",
-        )
-    elif not card.checkpoints and _pauses(spec):
-        yield Violation(
-            "scheduler.mode",
-            f"{card.name} keeps no checkpoints, so a paused trial would be lost",
-            "use mode: stopping, a ladder that climbs by folds only, or ctx.keep in the trainable",
-        )
-
-
-def _pauses(spec: StudySpec) -> bool:
-    """Whether some fold run must wait in mid-training for a decision."""
-    epochs = spec.evaluation.epochs
-    partial = [rung for rung in spec.ladder if rung.epochs < epochs]
-    stopping = spec.scheduler.mode is SchedulerMode.STOPPING
-    return any(not (stopping and rung.folds == 1) for rung in partial)
+def _pauses(scheduler: Scheduler, draft: StudyDraft) -> bool:
+    """Whether some fold run must wait in mid-training for a decision. Asked of drafts with mistakes, too."""
+    if scheduler.algorithm is SchedulerAlgorithm.NONE:
+        return False
+    evaluation = draft.evaluation
+    trials = draft.budget.trials if draft.budget.trials > 0 else Budget().trials
+    ladder = evaluation.ladder or derived_ladder(
+        max(evaluation.fold_runs, 1),
+        max(evaluation.epochs, 1),
+        max(scheduler.eta, 2),
+        max(scheduler.min_epochs, 1),
+        trials,
+    )
+    partial = [rung for rung in ladder if rung.epochs < evaluation.epochs]
+    return any(scheduler.mode is SchedulerMode.PROMOTION or rung.folds > 1 for rung in partial)
 
 
 def _unknown_trainable(name: str, cards: Mapping[str, Card]) -> Violation:
@@ -219,8 +194,3 @@ def _unknown_trainable(name: str, cards: Mapping[str, Card]) -> Violation:
 def _nearest(name: str, known: Sequence[str], otherwise: str) -> str:
     close = difflib.get_close_matches(name, known, 1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}" if known else otherwise
-
-
-def _distinct(violations: Sequence[Violation]) -> list[Violation]:
-    """In the order found; of several with one path and message, the first."""
-    return list({(v.path, v.message): v for v in reversed(violations)}.values())[::-1]

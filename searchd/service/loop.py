@@ -35,13 +35,13 @@ from searchd.conductor.messages import (
     Tick,
 )
 from searchd.domain.errors import Overloaded, SearchdError, ServerStopping, StoreUnavailable
-from searchd.domain.facts import MeasurementAdded, ProgressPut, StudyDeleted, StudyPut, TrialPut
+from searchd.domain.facts import study_of
 from searchd.domain.study import Study, StudyName, StudySpec
 from searchd.domain.trial import Trial
 from searchd.ports.clock import Clock
-from searchd.ports.engine import Engine, EngineCommand, SegmentReported
+from searchd.ports.engine import Engine, EngineCommand
 from searchd.ports.scheduler import Scheduler
-from searchd.ports.searcher import Ask, CloseSearch, OpenSearch, Searchers, SearchFailed, Suggested, Tell
+from searchd.ports.searcher import Ask, CloseSearch, OpenSearch, Searchers, SearchFailed, Tell
 from searchd.ports.store import Store
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ BATCH = 2048
 """Most inputs decided before a commit."""
 
 PAGE = 1000
+
+FAULT = "an internal fault; see the server's log"
 
 T = TypeVar("T")
 
@@ -86,13 +88,18 @@ class Loop:
         self._engine: Engine | None = None
         self._searchers: Searchers | None = None
         self._inbox: deque[Input] = deque()
-        self._pending = 0
+        self._unanswered: set[asyncio.Future[Study]] = set()
         self._signalled = False
         self._signal_lock = threading.Lock()
         self._wake = asyncio.Event()
         self._asyncio: asyncio.AbstractEventLoop | None = None
         self._writer = ThreadPoolExecutor(1, "store-writer")
         self._stopping = False
+        self._draining = False
+        self._epoch = 0
+        self._adopting = asyncio.Lock()
+        self._ended = asyncio.Event()
+        self._ended.set()
         self._listeners: dict[asyncio.Event, StudyName] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._revision_trimmed = 0
@@ -126,15 +133,15 @@ class Loop:
         """
         if self._stopping:
             raise ServerStopping
-        if self._pending >= self._settings.pending_requests:
+        if len(self._unanswered) >= self._settings.pending_requests:
             raise Overloaded("the request queue", self._settings.pending_requests)
         answer: asyncio.Future[Study] = asyncio.get_running_loop().create_future()
-        self._pending += 1
         try:
+            self._unanswered.add(answer)
             self.post(Request(answer, request_id, digest, body))
             return await answer
         finally:
-            self._pending -= 1
+            self._unanswered.discard(answer)
 
     async def ready(self) -> None:
         """Return once the engine has started and what there was has been taken over.
@@ -149,17 +156,24 @@ class Loop:
     async def run(self) -> None:
         """Recover, then loop until ``stop``."""
         self._asyncio = asyncio.get_running_loop()
-        await self._recover()
-        self._wake.set()
-        while not self._stopping:
-            await self._gathered()
-            batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), BATCH))]
-            decision = await self._decided(batch)
-            if decision is not None and await self._committed(decision, batch):
-                self._act(decision.commands)
+        self._ended.clear()
+        try:
+            await self._recover()
+            self._wake.set()
+            while not self._stopping:
+                await self._gathered()
+                batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), BATCH))]
+                decision = await self._decided(batch)
+                if decision is not None and await self._committed(decision, batch):
+                    self._act(decision.commands)
+        finally:
+            self._ended.set()
+            for answer in self._unanswered:
+                _answer(answer, ServerStopping())
 
     async def drain(self, patience: timedelta) -> None:
         """Start nothing more, let workers save, and return when nothing is held or patience ends."""
+        self._draining = True
         self.post(DrainRequested())
         deadline = self._clock.now() + patience
         await asyncio.sleep(0)
@@ -167,15 +181,12 @@ class Loop:
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
-        """End the loop after the batch that is being committed."""
+        """End the loop after the batch that is being decided, and tell those who were not heard."""
         self._stopping = True
         self._wake.set()
-        for event in self._inbox:
-            if isinstance(event, Request):
-                _answer(event.token, ServerStopping())
         for listener in self._listeners:
             listener.set()
-        await asyncio.get_running_loop().run_in_executor(self._writer, lambda: None)
+        await self._ended.wait()
         self._writer.shutdown()
 
     @property
@@ -210,43 +221,36 @@ class Loop:
             self._inbox.append(Tick())
 
     async def _decided(self, batch: list[Input]) -> Decision | None:
-        """What follows from the batch; an input that raises is rejected alone, its study paused, memory rebuilt."""
+        """What follows from the batch; None if deciding failed and everything was undone."""
         now = self._clock.now()
         decision = Decision()
-        for position, event in enumerate(batch):
-            try:
-                step = self.conductor.decide(event, now)
-            except Exception:
-                log.exception("deciding on %s failed", type(event).__name__)
-                await self._rejected(decision, batch, position)
-                return None
-            decision.facts += step.facts
-            decision.commands += step.commands
+        culprit: Input | None = None
         try:
-            step = self.conductor.settle(now)
+            for event in batch:
+                culprit = event
+                _extend(decision, self.conductor.decide(event, now))
+            culprit = None
+            _extend(decision, self.conductor.settle(now))
         except Exception:
-            log.exception("settling failed")
-            await self._rejected(decision, batch, len(batch))
+            log.exception("deciding on %s failed", type(culprit).__name__ if culprit else "a batch")
+            await self._undone(batch, culprit)
             return None
-        decision.facts += step.facts
-        decision.commands += step.commands
         return decision
 
-    async def _rejected(self, decision: Decision, batch: list[Input], position: int) -> None:
-        """Keep what was decided before the fault, rebuild, and go on with what came after it."""
-        if not await self._committed(decision, batch[:position]):
-            return
-        answers = [command for command in decision.commands if isinstance(command, Answer)]
-        self._act(answers)
-        later = [event for event in batch[position + 1 :] if isinstance(event, Request)]
-        if position < len(batch):
-            culprit = batch[position]
-            if isinstance(culprit, Request):
-                _answer(culprit.token, StoreUnavailable("an internal fault; see the server's log"))
-            study = _study_of(culprit)
-            if study is not None:
-                self._inbox.appendleft(PauseStudy(study, "an internal fault; see the server's log"))
-        self._inbox.extendleft(reversed(later))
+    async def _undone(self, batch: list[Input], culprit: Input | None) -> None:
+        """Set aside the study that a fault is laid to, and decide on the rest again from what the store holds.
+
+        Only callers' requests have to be kept: workers repeat what was not acknowledged, searchers are asked again.
+        """
+        study = self.conductor.attending
+        again = [e for e in batch if isinstance(e, Request | PauseStudy) and e is not culprit]
+        if isinstance(culprit, Request):
+            _answer(culprit.token, StoreUnavailable(FAULT))
+        elif study is not None:
+            again.append(PauseStudy(study, FAULT))
+        else:
+            await asyncio.sleep(self._settings.retry.total_seconds())
+        self._inbox.extendleft(reversed(again))
         await self._recover()
 
     async def _committed(self, decision: Decision, batch: list[Input]) -> bool:
@@ -261,14 +265,21 @@ class Loop:
                     _answer(event.token, error)
             await self._recover()
             return False
-        touched = {_study_of_fact(fact) for fact in decision.facts}
+        touched = {study_of(fact) for fact in decision.facts}
         for listener, study in self._listeners.items():
             if study in touched:
                 listener.set()
-        if revision - self._revision_trimmed > self._settings.kept_events // 10:
-            self._revision_trimmed = revision
-            await self._in_writer(lambda: self._store.trim_events(self._settings.kept_events))
+        await self._trim(revision)
         return True
+
+    async def _trim(self, revision: int) -> None:
+        """Forget old events from time to time; if that fails, it is done the next time."""
+        if revision - self._revision_trimmed > self._settings.kept_events // 10:
+            try:
+                await self._in_writer(lambda: self._store.trim_events(self._settings.kept_events))
+                self._revision_trimmed = revision
+            except SearchdError as error:
+                log.error("old events cannot be forgotten: %s", error)
 
     def _act(self, commands: Sequence[Command]) -> None:
         """Carry out commands whose facts are durable."""
@@ -292,34 +303,41 @@ class Loop:
 
     async def _recover(self) -> None:
         """Rebuild the conductor from the store, adopt workers, and find what must be handed out again."""
-        kept = [event for event in self._inbox if isinstance(event, Request | PauseStudy | DrainRequested)]
+        kept = [event for event in self._inbox if isinstance(event, Request | PauseStudy)]
         self._inbox.clear()
         self._inbox.extend(kept)
+        if self._draining:
+            self._inbox.append(DrainRequested())
         while not self._stopping:
             try:
-                epoch, live = await self._in_writer(lambda: (self._store.begin_epoch(), self._store.live()))
+                self._epoch, live = await self._in_writer(lambda: (self._store.begin_epoch(), self._store.live()))
                 break
             except SearchdError as error:
                 log.error("the store cannot be read: %s", error)
                 await asyncio.sleep(self._settings.retry.total_seconds())
         else:
             return
-        self.conductor = Conductor(live, self._make_scheduler, epoch, self._clock.now())
+        self.conductor = Conductor(live, self._make_scheduler, self._epoch, self._clock.now())
         self._act(self.conductor.opening().commands)
-        self._spawn(self._adopt(epoch))
+        self._spawn(self._adopt(self._epoch))
 
     async def _adopt(self, epoch: int) -> None:
+        """Have the engine take over what there is, one epoch after the other; only the newest one is reconciled."""
         engine = self._engine
         if engine is None:
             return
-        try:
-            await asyncio.to_thread(engine.start, epoch)
-        except Exception as error:
-            log.exception("the engine cannot start")
-            self._started(error)
-            return
-        self.post(Reconciled())
-        self._started(None)
+        async with self._adopting:
+            if epoch != self._epoch:
+                return
+            try:
+                await asyncio.to_thread(engine.start, epoch)
+            except Exception as error:
+                log.exception("the engine cannot start")
+                self._started(error)
+                return
+            if epoch == self._epoch:
+                self.post(Reconciled())
+                self._started(None)
 
     def _started(self, error: Exception | None) -> None:
         if self._ready is None:
@@ -335,7 +353,11 @@ class Loop:
         active = self.conductor.mind.studies.get(study)
         if active is None or self._searchers is None:
             return
-        trials = await self._in_writer(lambda: all_trials(self._store, study))
+        try:
+            trials = await self._in_writer(lambda: all_trials(self._store, study))
+        except SearchdError as error:
+            self.post(SearchFailed(study, str(error)))
+            return
         self._searchers.perform(OpenSearch(study, active.study.spec, tuple(observation(t) for t in trials)))
         self.post(SearchReopened(study))
 
@@ -358,6 +380,11 @@ def all_trials(store: Store, study: StudyName) -> list[Trial]:
             return trials
 
 
+def _extend(decision: Decision, step: Decision) -> None:
+    decision.facts += step.facts
+    decision.commands += step.commands
+
+
 def _answer(token: object, result: Study | SearchdError) -> None:
     """Resolve a request's future, unless its caller has gone."""
     if not isinstance(token, asyncio.Future) or token.done():
@@ -366,27 +393,3 @@ def _answer(token: object, result: Study | SearchdError) -> None:
         token.set_exception(result)
     else:
         token.set_result(result)
-
-
-def _study_of(event: Input) -> StudyName | None:
-    match event:
-        case SegmentReported():
-            return event.key.study
-        case Suggested(study) | SearchFailed(study):
-            return StudyName(study)
-        case Request(body=StopStudy(study)):
-            return study
-        case _:
-            return None
-
-
-def _study_of_fact(fact: object) -> StudyName | None:
-    match fact:
-        case StudyPut(study):
-            return study.name
-        case TrialPut(trial):
-            return trial.study
-        case StudyDeleted(name) | ProgressPut(name) | MeasurementAdded(name):
-            return name
-        case _:
-            return None

@@ -31,6 +31,7 @@ class Studies:
         self._catalog = catalog
         self._datasets = datasets
         self._clock = clock
+        self._numbers: dict[tuple[str, str], int] = {}
 
     async def create(
         self,
@@ -166,10 +167,11 @@ class Studies:
             return None
 
     async def _free_name(self, project: str, trainable: str) -> StudyName:
-        """A name made from the trainable's, numbered from 1."""
+        """A name made from the trainable's, numbered from 1; no two callers are given the same."""
         stem = re.sub(r"[^a-z0-9]+", "-", trainable.lower()).strip("-")[:50] or "study"
         stem = stem if stem[0].isalpha() else f"study-{stem}"
-        number = 1
-        while await self._find(study_name(project, f"{stem}-{number}")) is not None:
-            number += 1
-        return study_name(project, f"{stem}-{number}")
+        while True:
+            number = self._numbers[project, stem] = self._numbers.get((project, stem), 0) + 1
+            name = study_name(project, f"{stem}-{number}")
+            if await self._find(name) is None:
+                return name

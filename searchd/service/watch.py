@@ -27,11 +27,12 @@ QUIET = timedelta(seconds=15)
 class Watches:
     """Use cases of watching."""
 
-    def __init__(self, store: Store, loop: Loop, clock: Clock, limit: int) -> None:
+    def __init__(self, store: Store, loop: Loop, clock: Clock, limit: int, quiet: timedelta = QUIET) -> None:
         self._store = store
         self._loop = loop
         self._clock = clock
         self._limit = limit
+        self._quiet = quiet
         self._open = 0
 
     async def watch(self, name: StudyName, after_revision: int) -> AsyncIterator[Event | Bookmark]:
@@ -62,7 +63,7 @@ class Watches:
                     if study.state.ended:
                         return
                     try:
-                        await asyncio.wait_for(heard.wait(), QUIET.total_seconds())
+                        await asyncio.wait_for(heard.wait(), self._quiet.total_seconds())
                     except TimeoutError:
                         after_revision = await asyncio.to_thread(self._quiet_revision, name, after_revision)
                         yield Bookmark(after_revision, self._clock.now())

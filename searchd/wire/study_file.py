@@ -1,6 +1,7 @@
 """The study file: YAML 1.2 in, a study message and everything that is wrong with the file out."""
 
 import io
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -75,10 +76,11 @@ def write_study(study: study_pb2.Study) -> str:
 
 
 class _Representer(SafeRepresenter):
-    """Writes text with characters that YAML might fold, such as U+2028, in double quotes with escapes."""
+    """Puts all but plain words into double quotes: as a key, or with a line separator, other text may read as more."""
 
     def represent_str(self, data: str) -> Any:
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style=None if data.isprintable() else '"')
+        style = None if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./-]*", data) else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
 
 _Representer.add_representer(str, _Representer.represent_str)

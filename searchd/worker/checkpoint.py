@@ -40,9 +40,8 @@ class DamagedCheckpoint(Exception):  # noqa: N818  # named for what went wrong
 def identity(segment: Segment) -> str:
     """What must be equal for a fold run to continue from a checkpoint: a study of the same name may be another one."""
     task = segment.task
-    return json.dumps(
-        [task.trainable, task.seed, task.data, dict(task.fixed), dict(segment.parameters)], sort_keys=True, default=repr
-    )
+    parts = [task.trainable, task.seed, task.data, task.evaluation, dict(task.fixed), dict(segment.parameters)]
+    return json.dumps(parts, sort_keys=True, default=repr)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -92,7 +92,7 @@ class LiveFoldRun:
         try:
             yield from self._epochs(segment, order)
         except Infeasible as gave_up:
-            yield None, self._end(Outcome.INFEASIBLE, str(gave_up) or "the trainable gave up")
+            yield None, self._end(Outcome.INFEASIBLE, _first_line(gave_up) or "the trainable gave up")
         except RefusedReport as refused:
             self._fail(str(refused))
             yield None, self._end(Outcome.FAILED, str(refused), self.log.tail())

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from searchd.worker.files import Storage
 from searchd.worker.fold_run import LiveFoldRun, Order
 from searchd.worker.host import Loads, Surroundings
 from searchd.worker.loading import load_trainable
-from searchd.worker.logs import Routers, routed
+from searchd.worker.logs import TAIL_LINES, Routers, routed
 from searchd.worker.messages import PROTOCOL_VERSION, Adopted, Reply, StaleEpoch, WorkerSettings
 from searchd.worker.outbox import Outbox
 from searchd.worker.provider import DatasetProvider
@@ -93,7 +94,7 @@ class Worker:
 
         Returns:
             The messages not handed over in this epoch yet: at once if the worker has nothing to do, a few milliseconds
-            after the first of them if it is busy. Without messages, after ``wait``, or when another exchange begins.
+            after the first of them if it is busy. None after ``wait``, and when another exchange begins.
 
         Raises:
             StaleEpoch: another server has begun a newer epoch, before or during the call.
@@ -113,7 +114,9 @@ class Worker:
                 self._contact = time.monotonic()
             if epoch != self._epoch:
                 raise StaleEpoch(epoch, self._epoch)
-            return Reply(self._outbox.take(), self._running())
+            # One that was replaced leaves the messages to its successor, which alone knows what was sent after them.
+            messages = self._outbox.take() if number == self._exchanges else ()
+            return Reply(messages, self._running())
 
     def adopt(self, epoch: int) -> Adopted:
         """Belong to the server of ``epoch`` from now on: it is handed everything that is not acknowledged.
@@ -252,7 +255,8 @@ class Worker:
         except Exception as error:
             _logger.exception("%s cannot be loaded", segment.task.trainable)
             reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-            self._post(key, attempt, None, Ended(Outcome.FAILED, 0, reason))
+            tail = "\n".join(traceback.format_exc().splitlines()[-TAIL_LINES:])
+            self._post(key, attempt, None, Ended(Outcome.FAILED, 0, reason, tail))
             return
         routers.to(live.log)
         try:

@@ -228,9 +228,7 @@ class EngineContract:
         ready.perform(KillWorker(W1, "it took longer than 10 min"))
         ready.run_until(lambda: bool(of(ready.events, WorkerLost)))
         lost = of(ready.events, WorkerLost)
-        assert [(e.worker, e.cause, e.reason) for e in lost] == [
-            (W1, LossCause.KILLED, "it took longer than 10 min")
-        ]
+        assert [(e.worker, e.cause, e.reason) for e in lost] == [(W1, LossCause.KILLED, "it took longer than 10 min")]
 
     def test_draining_saves_what_is_held(self, ready: EngineHarness) -> None:
         """After a drain everything that was held ends DRAINED, and continues later where it was."""

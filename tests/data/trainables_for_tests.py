@@ -18,9 +18,9 @@ def trivial(ctx: Context) -> Iterator[dict[str, Any]]:
     yield {"loss": ctx.params.get("x", 0.0) ** 2}
 
 
-@trainable(metrics=LOSS, space={**X, "rate": loguniform(1e-3, 0.5)}, default={"x": 1.0, "rate": 0.1})
+@trainable(metrics=LOSS, space={**X, "rate": loguniform(1e-3, 0.5)}, default={"x": 1.0, "rate": 0.1, "seconds": 0.0})
 def quadratic(ctx: Context) -> Iterator[dict[str, Any]]:
-    """Gradient descent on x squared from x, kept in checkpoints; ``seconds`` of sleep an epoch if fixed."""
+    """Gradient descent on x squared from x, kept in checkpoints; ``seconds`` of sleep an epoch."""
     state = ctx.keep(at=[float(ctx.params.get("x", 10.0))])["at"]
     for _ in ctx.epochs():
         time.sleep(ctx.params.get("seconds", 0.0))
@@ -28,9 +28,9 @@ def quadratic(ctx: Context) -> Iterator[dict[str, Any]]:
         yield {"loss": state[0] ** 2}
 
 
-@trainable(metrics=LOSS, space=X)
+@trainable(metrics=LOSS, space=X, default={"x": 1.0, "seconds": 0.0})
 def forgetful(ctx: Context) -> Iterator[dict[str, Any]]:
-    """Many epochs without checkpoints; ``seconds`` of sleep an epoch if fixed."""
+    """Many epochs without checkpoints; ``seconds`` of sleep an epoch."""
     for epoch in ctx.epochs():
         time.sleep(ctx.params.get("seconds", 0.0))
         yield {"loss": ctx.params.get("x", 0.0) ** 2 / epoch}

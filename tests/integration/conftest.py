@@ -3,10 +3,13 @@
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from searchd.engines.ray.local import LocalCluster, LocalRay, LocalRaySettings
+
+pytest.register_assert_rewrite("tests.contracts", "tests.integration.ray.ray_harness")
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +30,8 @@ def ray_environment() -> Iterator[None]:
     os.environ.clear()
     os.environ.update(before)
     if "ray" in sys.modules:
-        from ray._raylet import AuthenticationTokenLoader, Config
+        from ray import _raylet
 
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
+        raylet: Any = _raylet
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from searchd.cli.main import app
 from searchd.domain.errors import InvalidStudy, NoCompleteTrial, SearchdError, StudyActive, StudyExists, Violation
-from searchd.domain.facts import Event, StudyPut, TrialPut
+from searchd.domain.facts import Event, Fact, StudyPut, TrialPut
 from searchd.domain.study import StudyState
 from searchd.domain.trial import TrialState
 from searchd.v1 import study_service_pb2
@@ -47,7 +47,7 @@ def ends(front: Front, state: StudyState, reason: str = "") -> None:
     """Let a watch of the study see a failed trial and the end, and a reader the ended study."""
     ended = samples.study(state, reason)
     failed = samples.trial(3, state=TrialState.FAILED, scores=(), reason="CUDA out of memory")
-    facts = [TrialPut(failed), StudyPut(ended)]
+    facts: list[Fact] = [TrialPut(failed), StudyPut(ended)]
     events = [encode_event(Event(i, samples.START, fact), {}) for i, fact in enumerate(facts, start=1)]
     front.answers["WatchStudy"] = lambda *_: iter(events)
     front.answers["GetStudy"] = lambda *_: study_service_pb2.GetStudyResponse(study=encode_study(ended))

@@ -1,14 +1,14 @@
 """Ray Tune's own forms, unmodified, run by our worker: the same metrics as under a Tuner, and their checkpoints."""
 
+import json
 import os
 import random
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +21,6 @@ from searchd.worker.messages import WorkerSettings
 from searchd.worker.trial_run import try_once
 from searchd.worker.worker import Worker
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 DATA = str(Path(__file__).parents[1] / "data")
 SEED = 7
 
@@ -84,47 +83,72 @@ def run(storage: Path, *segments: Segment) -> list[tuple[list[Report], Ended]]:
     return results
 
 
+UNDER_A_TUNER = """
+import json, sys, tempfile
+import ray
+from ray import tune
+import tune_trainables_for_tests as forms
+
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+
+def fit(trainable):
+    results = tune.Tuner(
+        trainable,
+        param_space={"lr": 0.1, "width": 8, "offset": 0.5},
+        run_config=tune.RunConfig(storage_path=tempfile.mkdtemp(), stop={"training_iteration": 6}, verbose=0),
+    ).fit()
+    assert results[0].error is None, results[0].error
+    return results[0].metrics_dataframe[["score", "eval/loss"]].to_dict("records")
+
+with open(sys.argv[1], "w") as file:
+    json.dump({form.__name__: fit(form) for form in (forms.Descent, forms.descent)}, file)
+ray.shutdown()
+"""
+
+
 @pytest.fixture(scope="module")
-def under_ray_tune(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Metrics of every iteration by trainable, as Ray Tune's own Tuner gets them with the same parameters."""
-    ray = pytest.importorskip("ray")
-    from ray import tune
+def under_a_tuner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, float]]]:
+    """Metrics of every epoch by trainable, as Tuner.fit() collects them with the same parameters.
 
-    sys.path.insert(0, DATA)
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": DATA}})
-    try:
-        import tune_trainables_for_tests as forms
-
-        def fit(trainable: Any) -> list[dict[str, float]]:
-            results = tune.Tuner(
-                trainable,
-                param_space={"lr": 0.1, "width": 8, "offset": 0.5},
-                run_config=tune.RunConfig(
-                    storage_path=str(tmp_path_factory.mktemp("tune")), stop={"training_iteration": 6}, verbose=0
-                ),
-            ).fit()
-            assert results[0].error is None
-            frame = results[0].metrics_dataframe
-            return [{"score": row["score"], "eval/loss": row["eval/loss"]} for _, row in frame.iterrows()]
-
-        yield SimpleNamespace(cls=fit(forms.Descent), function=fit(forms.descent))
-    finally:
-        ray.shutdown()
-        sys.path.remove(DATA)
+    In a process of its own, so that neither its Ray nor its environment meets those of other tests.
+    """
+    folder = tmp_path_factory.mktemp("tuner")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= {
+        "PYTHONPATH": DATA,
+        "TMPDIR": str(folder),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "disabled",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", UNDER_A_TUNER, str(folder / "metrics.json")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    metrics: dict[str, list[dict[str, float]]] = json.loads((folder / "metrics.json").read_text())
+    return metrics
 
 
-def test_a_class_gives_the_metrics_that_it_gives_under_a_tuner(under_ray_tune: Any, tmp_path: Path) -> None:
+def test_a_class_gives_the_metrics_that_it_gives_under_a_tuner(
+    under_a_tuner: dict[str, list[dict[str, float]]], tmp_path: Path
+) -> None:
     """An unmodified Trainable class reports exactly what Tuner.fit() collects, without Ray's bookkeeping."""
     [(reports, ended)] = run(tmp_path, segment("Descent", 6, offset=0.5))
-    assert [dict(r.metrics) for r in reports] == under_ray_tune.cls
+    assert [dict(r.metrics) for r in reports] == under_a_tuner["Descent"]
     assert len(reports) == 6
     assert ended.outcome is Outcome.REACHED
 
 
-def test_a_function_gives_the_metrics_that_it_gives_under_a_tuner(under_ray_tune: Any, tmp_path: Path) -> None:
+def test_a_function_gives_the_metrics_that_it_gives_under_a_tuner(
+    under_a_tuner: dict[str, list[dict[str, float]]], tmp_path: Path
+) -> None:
     """An unmodified function that calls tune.report reports exactly what Tuner.fit() collects."""
     [(reports, ended)] = run(tmp_path, segment("descent", 6, offset=0.5))
-    assert [dict(r.metrics) for r in reports] == under_ray_tune.function
+    assert [dict(r.metrics) for r in reports] == under_a_tuner["descent"]
     assert len(reports) == 6
     assert ended.outcome is Outcome.REACHED
 
@@ -172,7 +196,7 @@ def test_files_that_a_tune_form_writes_become_artifacts(tmp_path: Path) -> None:
 
 
 def test_abilities_of_tune_forms_are_seen_without_running_them(tmp_path: Path) -> None:
-    """A class can be paused if it saves checkpoints, a function if it asks for one; none has folds unless it says so."""
+    """A class can be paused if it saves checkpoints, a function if it asks for one; folds are declared."""
     run(tmp_path, segment("descent", 1))
     cards = {name: (r.form.value, r.checkpoints, r.folds) for name, r in registered().items()}
     assert cards["Descent"] == ("tune_class", True, False)

@@ -1,89 +1,85 @@
-"""What runs in a worker's process: the worker on the main thread, and the calls by which an engine drives it.
+"""A worker as a Ray actor: named, detached, and the parent of the process that trains.
 
-Calls carry bytes: Ray copies them, where other values pass through its own pickler, which costs a multiple.
+The training cannot be in the actor's own process: there Ray runs methods on the main thread only while it hears nothing
+else, and trainables expect the main thread (signal handlers work on no other). A process of its own has further merits:
+its exit code is known, and it has not imported Ray.
 """
 
 import contextlib
-import importlib
-import logging
-import pickle
+import os
+import queue
+import subprocess
 import sys
-from collections.abc import Mapping
-from datetime import UTC, datetime
+import threading
+import time
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from typing import Any
 
 import ray
 
-from searchd.datasets import DatasetCache
-from searchd.engines.ray.calls import DataSettings, Exchange
-from searchd.worker.messages import Adopted, Reply, WorkerSettings
-from searchd.worker.worker import Worker
+from searchd.engines.ray.calls import ProcessEnded, packed, unpacked
 
-_logger = logging.getLogger(__name__)
+LANES = 3
+"""Calls at the same time: an exchange that waits, the one that replaces it, and an adoption."""
 
-CONTROL_GROUPS: Mapping[str, int] = {"control": 3}
-"""Threads for control calls: an exchange that waits, the one that replaces it, and an adoption. With these set apart,
-what is in no group, ``main``, runs on the process's main thread."""
-
-
-class UtcClock:
-    """The node's clock."""
-
-    def now(self) -> datetime:
-        """The current time, UTC."""
-        return datetime.now(UTC)
+_LINGER_SECONDS = 5.0
+_EXIT_SECONDS = 5.0
 
 
 class WorkerActor:
-    """A worker as a Ray actor: named, detached, and ended by ``main``'s return."""
+    """Passes calls on to the process that trains, and tells when that has ended."""
 
-    def __init__(self, settings: WorkerSettings, data: DataSettings) -> None:
-        """Import what will be trained, so that the first segment need not wait for it.
+    def __init__(self, beginning: bytes) -> None:
+        """Start the process and wait until it has imported what it will train.
 
         Args:
-            settings: The worker's.
-            data: Where datasets are.
+            beginning: A packed Beginning.
+
+        Raises:
+            ProcessEnded: it ended before it was ready.
         """
-        sys.path[:0] = [folder for folder in settings.search_path if folder not in sys.path]
-        for module in settings.modules:
-            # A module that cannot be imported fails the segments that need it, with its own error.
-            with contextlib.suppress(Exception):
-                importlib.import_module(module)
-        self._worker = Worker(settings, DatasetCache(data.cache, data.roots), UtcClock())
-
-    def main(self) -> None:
-        """Run segments until retired or forsaken, then end the process."""
-        try:
-            self._worker.main()
-        except Exception:
-            _logger.exception("the worker broke down")
-        ray.actor.exit_actor()
-
-    @ray.method(concurrency_group="control")
-    def exchange(self, exchange: bytes) -> bytes:
-        """See ``Worker.exchange``; takes a packed Exchange and returns a pickled Reply."""
-        call: Exchange = pickle.loads(exchange)  # noqa: S301  # from the engine, over Ray's authenticated channel
-        reply: Reply = self._worker.exchange(
-            call.epoch, call.acknowledged, call.segments, call.cancels, call.wait, call.number
+        pairs = [Pipe() for _ in range(LANES)]
+        theirs = [there.fileno() for _, there in pairs]
+        self._process = subprocess.Popen(  # noqa: S603  # our own module
+            [sys.executable, "-m", "searchd.engines.ray.worker_main", *map(str, theirs)],
+            pass_fds=theirs,
+            stdin=subprocess.DEVNULL,
+            # For trainables that use Ray themselves.
+            env={**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address},
         )
-        return pickle.dumps(reply, pickle.HIGHEST_PROTOCOL)
+        self._lanes: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        for here, there in pairs:
+            there.close()
+            self._lanes.put(here)
+        unpacked(self.call(beginning))
+        threading.Thread(target=self._leave_with_process, daemon=True).start()
 
-    @ray.method(concurrency_group="control")
-    def adopt(self, epoch: int) -> Adopted:
-        """See ``Worker.adopt``."""
-        return self._worker.adopt(epoch)
+    def call(self, call: bytes) -> bytes:
+        """Pass a packed call on; the packed answer, which is ProcessEnded if there is nobody to answer."""
+        lane = self._lanes.get()
+        try:
+            lane.send_bytes(call)
+            return lane.recv_bytes()
+        except (EOFError, OSError):
+            return packed(ProcessEnded(self._status()))
+        finally:
+            self._lanes.put(lane)
 
-    @ray.method(concurrency_group="control")
-    def drain(self) -> None:
-        """See ``Worker.drain``."""
-        self._worker.drain()
+    def _status(self) -> int:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(_EXIT_SECONDS)
+        self._process.kill()
+        return self._process.wait()
 
-    @ray.method(concurrency_group="control")
-    def retire(self) -> None:
-        """See ``Worker.retire``."""
-        self._worker.retire()
+    def _leave_with_process(self) -> None:
+        """An actor without its process is of no use; it stays a little so that its server can learn why."""
+        self._process.wait()
+        time.sleep(_LINGER_SECONDS)
+        os._exit(0)
 
 
 def remote_class() -> Any:
-    """The actor class as Ray wants it; never restarted, and no call of it repeated: both are the conductor's to decide."""
-    return ray.remote(concurrency_groups=dict(CONTROL_GROUPS), max_restarts=0, max_task_retries=0)(WorkerActor)
+    """The actor class as Ray wants it; never restarted, and no call repeated: both are the conductor's to decide."""
+    remote: Any = ray.remote  # whose annotations know of fewer options than it takes
+    return remote(max_concurrency=LANES, max_restarts=0, max_task_retries=0)(WorkerActor)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from searchd.engines.ray.calls import Adopt, packed, unpacked
 from searchd.engines.ray.remote import RemoteWorker, Surroundings
 from searchd.ports.engine import WorkerAdopted, WorkerId
-from searchd.worker.messages import PROTOCOL_VERSION, Adopted
+from searchd.worker.messages import PROTOCOL_VERSION, Adopted, Reply
 
 _logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class AdoptedWorker:
 
     worker: RemoteWorker
     event: WorkerAdopted
-    reply: bytes
+    reply: Reply
 
 
 def adopt_all(surroundings: Surroundings, timeout: timedelta) -> Sequence[AdoptedWorker]:
@@ -37,7 +38,10 @@ def adopt_all(surroundings: Surroundings, timeout: timedelta) -> Sequence[Adopte
         timeout: How long a worker may take to answer each of two calls.
     """
     handles = dict(named_actors())
-    answers = _gathered({name: handle.adopt.remote(surroundings.epoch) for name, handle in handles.items()}, timeout)
+    call = packed(Adopt(surroundings.epoch))
+    # A stranger's handle has no such method.
+    calls = {name: handle.call.remote(call) for name, handle in handles.items() if hasattr(handle, "call")}
+    answers = _gathered(calls, timeout)
     workers: dict[WorkerId, tuple[RemoteWorker, Adopted]] = {}
     for name, answer in answers.items():
         if isinstance(answer, Adopted) and answer.protocol == PROTOCOL_VERSION:
@@ -46,8 +50,12 @@ def adopt_all(surroundings: Surroundings, timeout: timedelta) -> Sequence[Adopte
     taken = []
     for name, handle in handles.items():
         reply = outboxes.get(name)
-        if not isinstance(reply, bytes):
-            _logger.warning("worker %s could not be taken over and is ended: %s", name, reply or answers[name])
+        if not isinstance(reply, Reply):
+            _logger.warning(
+                "worker %s could not be taken over and is ended: %s",
+                name,
+                reply or answers.get(name, "it is no worker"),
+            )
             kill(handle)
             continue
         worker, told = workers[name]
@@ -76,7 +84,7 @@ def kill(handle: Any) -> None:
 
 
 def _gathered(references: dict[WorkerId, Any], timeout: timedelta) -> dict[WorkerId, object]:
-    """What each call returned or raised; a string for one that did not return in time."""
+    """What each call was answered with, errors among it; a string for one that did not return in time."""
     import ray  # noqa: PLC0415  # not before its environment is in place
 
     if not references:
@@ -87,7 +95,7 @@ def _gathered(references: dict[WorkerId, Any], timeout: timedelta) -> dict[Worke
         gathered[name] = "it did not answer in time"
         if reference in done:
             try:
-                gathered[name] = ray.get(reference)
+                gathered[name] = unpacked(ray.get(reference))
             except Exception as error:  # whatever a worker of another version may raise
                 gathered[name] = error
     return gathered

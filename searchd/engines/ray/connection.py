@@ -33,7 +33,9 @@ def connect(address: str, namespace: str, environment: Mapping[str, str]) -> Non
 
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address, namespace=namespace, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR)
+        ray.init(
+            address, namespace=namespace, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR
+        )
     except (RuntimeError, ConnectionError, ValueError, ray.exceptions.RayError) as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise RayUnavailable(reason, "check the address, and the token that RAY_AUTH_TOKEN_PATH names") from error
@@ -63,7 +65,8 @@ def nodes() -> tuple[Node, ...]:
     """The nodes that are up, in order of their names."""
     import ray  # noqa: PLC0415  # not before its environment is in place
 
-    return tuple(sorted((_node(entry) for entry in ray.nodes() if entry["Alive"]), key=lambda node: node.name))
+    entries: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return tuple(sorted((_node(entry) for entry in entries if entry["Alive"]), key=lambda node: node.name))
 
 
 def _node(entry: Mapping[str, Any]) -> Node:
@@ -79,10 +82,11 @@ def _prepare(environment: Mapping[str, str]) -> None:
     os.environ.update(changed)
     if not changed or "ray" not in sys.modules:
         return
-    from ray._private import ray_constants  # noqa: PLC0415  # only if Ray is loaded already
-    from ray._raylet import AuthenticationTokenLoader, Config  # noqa: PLC0415
+    from ray import _raylet  # noqa: PLC0415  # only if Ray is loaded already
+    from ray._private import ray_constants  # noqa: PLC0415
 
+    raylet: Any = _raylet
     if environment.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER") == "0":
         ray_constants.ENABLE_RAY_CLUSTER = False
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()

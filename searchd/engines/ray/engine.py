@@ -12,7 +12,7 @@ from typing import Any, assert_never
 
 from searchd.engines.ray import connection
 from searchd.engines.ray.adoption import actor_name, adopt_all, kill, named_actors
-from searchd.engines.ray.calls import DataSettings
+from searchd.engines.ray.calls import Beginning, packed
 from searchd.engines.ray.errors import RayUnavailable
 from searchd.engines.ray.local import answers
 from searchd.engines.ray.losses import log_tail, reason_of
@@ -152,7 +152,7 @@ class RayEngine:
                     self._start_worker(name, pool)
                 case Drain():
                     for worker in self._workers.values():
-                        worker.handle.drain.remote()
+                        worker.drain()
                 case Forget(study, trial):
                     self._files.submit(self._storage.forget, study, trial)
                 case _:
@@ -200,11 +200,10 @@ class RayEngine:
                 lifetime="detached",
                 num_cpus=pool.resources.cpus,
                 num_gpus=pool.resources.gpus,
-            ).remote(told, DataSettings(settings.data_cache.absolute(), settings.data_roots))
+            ).remote(packed(Beginning(told, settings.data_cache.absolute(), settings.data_roots)))
         except Exception as error:  # Ray raises what it likes for options and names that it refuses
             self._deliver(WorkerLost(name, LossCause.UNPLACED, reason_of(error)))
             return
-        handle.main.remote()
         worker = self._workers[name] = RemoteWorker(name, handle, self._surroundings)
         worker.begin()
         self._mailbox.later(settings.placement_timeout, partial(self._give_up, worker, pool))
@@ -221,7 +220,7 @@ class RayEngine:
             return
         if worker.leaving is None:
             worker.leaving = (LossCause.RETIRED, "retired")
-            worker.handle.retire.remote()
+            worker.retire()
             self._mailbox.later(_LEAVING_TIMEOUT, partial(self._kill, worker, LossCause.RETIRED, "retired"))
 
     def _kill(self, worker: RemoteWorker, cause: LossCause, reason: str) -> None:
@@ -243,6 +242,8 @@ class RayEngine:
             return
         del self._workers[worker.id]
         worker.forsake()
+        # Of a worker whose training process has ended, the actor is left.
+        kill(worker.handle)
         tail = "" if worker.current is None else log_tail(self._storage.log(worker.current))
         self._deliver(WorkerLost(worker.id, cause, reason, tail))
 

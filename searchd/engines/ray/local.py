@@ -104,7 +104,7 @@ class LocalRay:
         self._settings.folder.mkdir(parents=True, exist_ok=True)
         self._write_private(self._token, secrets.token_hex(32))
         # The sockets' paths must stay below 107 bytes, which a data directory or a long TMPDIR may not leave room for.
-        temp_dir = tempfile.mkdtemp(prefix="searchd-", dir="/tmp")  # noqa: S108  # made with mode 700
+        temp_dir = tempfile.mkdtemp(prefix="searchd-", dir="/tmp")  # made with mode 700
         # Noted before anything starts, so that a start that is cut short can be cleared away.
         self._write(_Note(temp_dir, "", ()))
         try:
@@ -147,7 +147,7 @@ class LocalRay:
         environment["RAY_START_HOOK"] = "searchd.engines.ray.start_hook.without_client_server"
         for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
             environment.pop(name, None)
-        subprocess.run(
+        subprocess.run(  # noqa: S603  # Ray's own command
             [sys.executable, "-m", "ray.scripts.scripts", *self._arguments(temp_dir)],
             env=environment,
             cwd=temp_dir,

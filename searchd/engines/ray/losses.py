@@ -4,16 +4,16 @@ import os
 import re
 from pathlib import Path
 
+from searchd.engines.ray.calls import ProcessEnded
+
 TAIL_LINES = 20
 _TAIL_BYTES = 16_384
 _LONGEST_REASON = 300
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_EXIT_CODE = re.compile(r"exit code (-?\d+)")
 _KNOWN = (
     (re.compile(r"running low on memory|out.of.memory \(OOM\)|OutOfMemory"), "its node ran out of memory and ended it"),
     (re.compile(r"node has died|node (was|is) (terminated|dead)|unexpected(ly)? (node )?termina"), "its node was lost"),
-    (re.compile(r"exit_actor"), "it left by itself, having heard of no server for too long"),
     (re.compile(r"killed by `ray\.kill`"), "its actor was killed"),
     (
         re.compile(r"connection error code|SYSTEM_ERROR"),
@@ -23,13 +23,12 @@ _KNOWN = (
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a worker's process ended, one line. The exit code is in it if Ray tells, which it rarely does."""
+    """Why a worker is gone, one line."""
+    if isinstance(error, ProcessEnded):
+        return str(error)
     text = _COLOURS.sub("", str(error)).strip()
     if "creation task" in text:
         return f"it could not start: {text.splitlines()[-1].strip()}"[:_LONGEST_REASON]
-    code = _EXIT_CODE.search(text)
-    if code is not None:
-        return f"its process ended with exit code {code.group(1)}"
     for pattern, reason in _KNOWN:
         if pattern.search(f"{type(error).__name__} {text}"):
             return reason
@@ -42,7 +41,7 @@ def log_tail(path: Path) -> str:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
+            lines = file.read().decode(errors="replace").rstrip("\n").split("\n")
     except OSError:
         return ""
     return "\n".join(line.rsplit("\r", 1)[-1] for line in lines[-TAIL_LINES:])

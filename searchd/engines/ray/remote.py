@@ -1,7 +1,7 @@
 """One worker as the engine sees it: what it was told, what it holds, and the calls that are under way."""
 
 import logging
-import pickle
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from searchd.domain.trial import FoldRunKey
-from searchd.engines.ray.calls import Exchange
+from searchd.engines.ray.calls import Drain, Exchange, Retire, packed, unpacked
 from searchd.engines.ray.mailbox import Mailbox
 from searchd.ports.engine import (
     EngineEvent,
@@ -30,6 +30,9 @@ MOMENT = timedelta(seconds=0.5)
 
 _SHORT_WAIT = timedelta(seconds=1)
 _LONG_WAIT = timedelta(seconds=20)
+_SILENCE = timedelta(seconds=2)
+"""Longer than a short wait: a worker that has not answered by then is in code that lets no other thread run."""
+
 _LINGER_BUSY = timedelta(milliseconds=5)
 _LINGER_IDLE = timedelta(milliseconds=20)
 
@@ -78,6 +81,8 @@ class RemoteWorker:
         self._delivered = 0
         self._sent = self._returned = 0
         self._replies: dict[int, Future[bytes]] = {}
+        self._sent_at = 0.0
+        self._listening = False
         self._over = False
 
     @property
@@ -94,12 +99,11 @@ class RemoteWorker:
         self.ready = True
         self._held = dict.fromkeys(holding)
         self._sent = self._returned = 1
-        call = Exchange(1, self._to.epoch, 0, (), (), timedelta(0))
-        return self.handle.exchange.remote(call.packed())
+        return self.handle.call.remote(packed(Exchange(1, self._to.epoch, 0, (), (), timedelta(0))))
 
-    def outbox(self, packed: bytes) -> None:
+    def outbox(self, reply: Reply) -> None:
         """Deliver what the worker had kept."""
-        self._take(pickle.loads(packed))  # noqa: S301  # from our worker, over Ray's authenticated channel
+        self._take(reply)
 
     def run(self, segments: tuple[Segment, ...]) -> None:
         """Note segments to hand over."""
@@ -124,6 +128,14 @@ class RemoteWorker:
         if self._sent == self._returned and not self._over:
             self._send(self._wait())
 
+    def drain(self) -> None:
+        """Tell it to save what it holds and set it aside."""
+        self.handle.call.remote(packed(Drain()))
+
+    def retire(self) -> None:
+        """Tell it to leave."""
+        self.handle.call.remote(packed(Retire()))
+
     def parting(self) -> Any | None:
         """The reference of a last call with what it has not been told yet; None if there is nothing."""
         if not self.ready or self._over:
@@ -145,10 +157,14 @@ class RemoteWorker:
         call = Exchange(
             self._sent, self._to.epoch, self._acknowledged, tuple(self._segments), tuple(self._cancels), wait
         )
+        self._sent_at = time.monotonic()
+        if wait == _SHORT_WAIT and not self._listening:
+            self._listening = True
+            self._to.mailbox.later(_SILENCE, self._listen)
         self._told_acknowledged = self._acknowledged
         self._segments.clear()
         self._cancels.clear()
-        return self.handle.exchange.remote(call.packed())
+        return self.handle.call.remote(packed(call))
 
     def _send(self, wait: timedelta) -> None:
         future: Future[bytes] = self._call(wait).future()
@@ -164,11 +180,12 @@ class RemoteWorker:
         spoken = False
         while not self._over and (reply := self._replies.pop(self._returned + 1, None)) is not None:
             self._returned += 1
-            error = reply.exception()
-            if error is not None:
+            try:
+                told: Reply = unpacked(reply.result())
+            except Exception as error:  # Ray's errors for a worker that is gone are of no one family
                 self._failed(error)
                 return
-            spoken = self._take(pickle.loads(reply.result())) or spoken  # noqa: S301  # from our worker
+            spoken = self._take(told) or spoken
         if self._over or self._returned < self._sent:
             return
         if self._segments or self._cancels:
@@ -190,9 +207,7 @@ class RemoteWorker:
             if message.ended is not None:
                 self._held.pop((message.key, message.attempt), None)
             self._to.deliver(
-                SegmentReported(
-                    self.id, message.sequence, message.key, message.attempt, message.reports, message.ended
-                )
+                SegmentReported(self.id, message.sequence, message.key, message.attempt, message.reports, message.ended)
             )
         if reply.running is not None:
             self._announce(*reply.running)
@@ -203,6 +218,18 @@ class RemoteWorker:
         if elapsed >= MOMENT and running in self._held and running != self._announced:
             self._announced = running
             self._to.deliver(SegmentStarted(self.id, key, attempt, elapsed))
+
+    def _listen(self) -> None:
+        """Announce a segment whose code keeps the worker from saying so itself."""
+        self._listening = False
+        if self._over or self._returned == self._sent or not self._held or self._announced in self._held:
+            return
+        silent = timedelta(seconds=time.monotonic() - self._sent_at)
+        if silent >= _SILENCE:
+            self._announce(*next(iter(self._held)), silent)
+        else:
+            self._listening = True
+            self._to.mailbox.later(_SILENCE - silent, self._listen)
 
     def _failed(self, error: BaseException) -> None:
         self._over = True

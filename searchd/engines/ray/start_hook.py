@@ -3,7 +3,7 @@
 from typing import Any
 
 
-def without_client_server(parameters: Any, head: bool) -> None:  # noqa: ARG001, FBT001  # Ray's signature
+def without_client_server(parameters: Any, head: bool) -> None:  # noqa: ARG001  # Ray's signature
     """Leave out the server for remote clients: a process of 90 MB and an open port that nobody here uses.
 
     The command line cannot leave it out; a port of 0 is refused there.

@@ -18,7 +18,7 @@ from searchd.ports.engine import EngineCommand, EngineEvent, WorkerId
 
 DEADLINE_SECONDS = 30.0
 REPOSITORY = Path(__file__).parents[3]
-MODULES = ("tests.data.trainables_for_tests", "tests.integration.ray.ray_trainables")
+MODULES = ("tests.integration.ray.ray_trainables", "tests.data.trainables_for_tests")
 
 
 def engine_settings(cluster: LocalCluster, storage: Path, namespace: str) -> RayEngineSettings:
@@ -81,11 +81,12 @@ class RayHarness:
         self.process(worker).kill()
 
     def process(self, worker: WorkerId) -> psutil.Process:
-        """A worker's process."""
+        """The process in which a worker trains."""
         import ray
 
         handle = ray.get_actor(f"worker-{worker}", namespace=self.namespace)
-        return psutil.Process(ray._private.state.actors(handle._actor_id.hex())["Pid"])
+        actor = psutil.Process(ray._private.state.actors(handle._actor_id.hex())["Pid"])
+        return actor.children()[0]
 
     def _drain(self) -> None:
         with contextlib.suppress(queue.Empty):

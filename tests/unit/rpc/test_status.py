@@ -58,10 +58,12 @@ def _details(status: status_pb2.Status) -> dict[str, Message]:
 
 def test_every_error_is_in_the_table() -> None:
     """No error that the inner house can raise lacks a code."""
-    for package in (searchd.domain, searchd.ports, searchd.conductor, searchd.service):
+    inner = (searchd.domain, searchd.ports, searchd.conductor, searchd.service)
+    for package in inner:
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")
-    defined = {cls for cls in _subclasses(SearchdError) if cls.__module__.startswith("searchd.")}
+    homes = tuple(f"{package.__name__}." for package in inner)
+    defined = {cls for cls in _subclasses(SearchdError) if cls.__module__.startswith(homes)}
     assert defined <= set(TABLE)
     assert {type(error) for error, _, _ in EXAMPLES} == set(TABLE)
 
@@ -104,6 +106,16 @@ def test_an_error_of_a_subclass_has_the_code_of_its_parent() -> None:
         pass
 
     assert status_of(Refined(STUDY)).code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+def test_an_error_that_is_not_listed_is_a_fault() -> None:
+    """An error of an adapter's own has no status; whoever asks is told so."""
+
+    class LeakedError(SearchdError):
+        pass
+
+    with pytest.raises(KeyError, match="LeakedError"):
+        status_of(LeakedError())
 
 
 @pytest.mark.parametrize("text", ["x", "ü", "\n"], ids=["ascii", "umlaut", "newline"])

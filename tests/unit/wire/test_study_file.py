@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from searchd.domain.study import StudySpec
 from searchd.v1 import study_pb2
+from searchd.wire import codec
 from searchd.wire.codec import decode_value, encode_spec, encode_study
 from searchd.wire.study_file import read_study, study_from_mapping, write_study
 from searchd.wire.study_mapping import duration_text, study_to_mapping
@@ -305,6 +306,16 @@ def test_a_written_study_names_its_id_and_leaves_out_what_the_server_sets() -> N
     for field in ("name", "state", "rungs"):
         study.ClearField(field)
     assert file.study == study
+
+
+@pytest.mark.parametrize(
+    "text", ["?0", "- a", "a: b", "a\u2028 b", "", " ", "null", "1e-4", "010", "true", "#", "\x00", "\u00e9", "=", "<<"]
+)
+def test_any_text_can_be_written_and_read(text: str) -> None:
+    """Text that looks like something else in YAML stays text, as a value and as a name."""
+    study = study_pb2.Study(trainable=text, fixed={text: codec.encode_value({text: [text]})})
+    file = read_study(write_study(study))
+    assert (file.violations, file.study) == ((), study)
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

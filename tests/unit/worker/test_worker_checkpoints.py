@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from worker_harness import a_segment, a_task, again, losses, running
 
 from searchd.ports.engine import Outcome
 from searchd.worker import fold_run
+from tests.unit.worker.worker_harness import a_segment, a_task, again, losses, running
 
 CHECKPOINT = "checkpoints/projects/default/studies/digits/1/0-0.ckpt"
 TASK = a_task("quadratic", epochs=9)
@@ -32,7 +32,7 @@ def test_a_fold_run_continues_from_its_checkpoint_in_another_worker(tmp_path: Pa
         [(rest, _)] = server.run(again(first, target=9))
     with running(tmp_path / "whole") as server:
         [(whole, _)] = server.run(a_segment(TASK, target=9))
-    assert losses(start) | losses(rest) == losses(whole)
+    assert {**losses(start), **losses(rest)} == losses(whole)
     assert [r.epoch for r in rest] == [4, 5, 6, 7, 8, 9]
 
 

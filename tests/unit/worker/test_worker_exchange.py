@@ -10,11 +10,21 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from worker_harness import DATA, Rows, Server, StoppedClock, a_segment, a_task, again, running, settings
 
 from searchd.ports.engine import Outcome
 from searchd.worker.messages import PROTOCOL_VERSION, Reply, StaleEpoch
 from searchd.worker.worker import Worker
+from tests.unit.worker.worker_harness import (
+    DATA,
+    Rows,
+    Server,
+    StoppedClock,
+    a_segment,
+    a_task,
+    again,
+    running,
+    settings,
+)
 
 NOW = timedelta(0)
 
@@ -222,9 +232,9 @@ def test_ctrl_c_does_not_end_a_worker(tmp_path: Path) -> None:
     """SIGINT, which a terminal sends to the whole process group, is ignored while main runs."""
     program = f"""
 import os, signal, sys, threading, time
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(DATA.parents[1])!r})
 from pathlib import Path
-from worker_harness import *
+from tests.unit.worker.worker_harness import *
 worker = Worker(settings(Path({str(tmp_path)!r})), Rows(), StoppedClock())
 def drive():
     server = Server(worker)
@@ -240,4 +250,3 @@ worker.main()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "reached"), done.stderr
     assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-    assert DATA.exists()

@@ -1,11 +1,12 @@
 """How segments of trainables of every kind end."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from worker_harness import AT, Rows, a_segment, a_task, losses, running
 
 from searchd.ports.engine import Outcome
+from tests.unit.worker.worker_harness import AT, Rows, a_segment, a_task, losses, running
 
 
 def test_a_segment_that_reaches_its_target_reports_every_epoch(tmp_path: Path) -> None:
@@ -31,7 +32,7 @@ def test_a_segment_that_reaches_its_target_reports_every_epoch(tmp_path: Path) -
     ],
 )
 def test_a_segment_that_ends_otherwise_says_why(
-    tmp_path: Path, trainable: str, fixed: dict[str, int], outcome: Outcome, epoch: int, reason: str
+    tmp_path: Path, trainable: str, fixed: dict[str, Any], outcome: Outcome, epoch: int, reason: str
 ) -> None:
     """Whatever a trainable does, its segment ends with the outcome, the epoch and a one-line reason."""
     with running(tmp_path) as server:

@@ -1,0 +1,104 @@
+"""Our side of a benchmark: a real server process with a durable store, spoken to over gRPC."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+
+from benchmarks.arms import ROOT, SLOTS
+from benchmarks.work import HIGH, LOW
+from searchd.cli import note
+from searchd.cli.child_server import child_server
+from searchd.cli.shutdown import end_everything
+from searchd.client import Client, Study, StudyHandle
+from searchd.domain.study import StudyState
+
+POLL_SECONDS = 0.05
+"""How often a study is looked at; watching it would cost a core that the trials need."""
+
+SPACE = {"x": {"uniform": [LOW, HIGH]}}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server."""
+
+    client: Client
+    process: psutil.Process
+
+    def searcher(self) -> psutil.Process:
+        """The process in which its searchers live.
+
+        Raises:
+            RuntimeError: there is none.
+        """
+        for child in self.process.children():
+            if any("searchd.searchers.host" in part for part in child.cmdline()):
+                return child
+        raise RuntimeError("the server has no searcher process")
+
+
+@contextlib.contextmanager
+def server(module: str, folder: Path = ROOT) -> Iterator[Server]:
+    """A server of two slots on a local Ray of its own; everything is ended and removed on leaving.
+
+    Args:
+        module: Registers the trainables.
+        folder: Where the module is found.
+
+    Raises:
+        CommandFailed: it did not start.
+    """
+    options = ("--num-cpus", str(SLOTS), "--trainables", module)
+    with (
+        TemporaryDirectory(prefix="searchd-benchmark-", ignore_cleanup_errors=True) as temporary,
+        contextlib.chdir(folder),
+        child_server(Path(temporary), options, end_everything) as address,
+        Client(address) as client,
+    ):
+        noted = note.read(Path(temporary))
+        process = None if noted is None else noted.process()
+        if process is None:
+            raise RuntimeError("the server left no note of its process")
+        yield Server(client, process)
+
+
+def definition(trainable: str, trials: int, **fields: Any) -> dict[str, Any]:
+    """A study of plain random search without a scheduler; ``fields`` replace its own."""
+    return {
+        "trainable": trainable,
+        "search_space": SPACE,
+        "objectives": [{"metric": "loss", "goal": "minimize"}],
+        "search": {"algorithm": "random", "default_first": False},
+        "scheduler": {"algorithm": "none"},
+        "budget": {"trials": trials},
+        **fields,
+    }
+
+
+def finished(handle: StudyHandle) -> Study:
+    """Wait until a study has ended well.
+
+    Raises:
+        RuntimeError: it ended in another way.
+    """
+    while not (study := handle.get()).state.ended:
+        time.sleep(POLL_SECONDS)
+    if study.state is not StudyState.SUCCEEDED:
+        raise RuntimeError(f"{study.name} ended {study.state}: {study.reason}")
+    return study
+
+
+def seconds_for(client: Client, studies: Sequence[dict[str, Any]]) -> list[float]:
+    """Submit studies one after the other; from each one's submission to its end."""
+    seconds = []
+    for study in studies:
+        began = time.perf_counter()
+        finished(client.create_study(study))
+        seconds.append(time.perf_counter() - began)
+    return seconds

@@ -1,0 +1,80 @@
+"""The try command, in this very process."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from searchd.cli.main import app
+
+MODULE = '''
+from searchd.trainable import choice, loguniform, trainable
+
+
+@trainable(metrics={"score": "maximize"}, space={"x": loguniform(1e-3, 1.0), "kind": choice(["a", "b"])},
+           default={"x": 0.5, "kind": "a"}, name="tried_%s")
+def tried(ctx):
+    """Scores x."""
+    for epoch in ctx.epochs():
+        if ctx.params.kind == "b":
+            raise RuntimeError("b does not work")
+        yield {"score": ctx.params.x * epoch}
+'''
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["try", *arguments])
+
+
+@pytest.fixture
+def study(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Arguments that try a trainable of a module in the current folder."""
+    name = "".join(c for c in request.node.name if c.isalnum())
+    (tmp_path / f"module_{name}.py").write_text(MODULE % name)
+    (tmp_path / "study.yaml").write_text(f"trainable: tried_{name}\nevaluation: {{epochs: 9}}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return ["study.yaml", "--trainables", f"module_{name}"]
+
+
+def test_one_epoch_of_the_default_configuration(study: list[str]) -> None:
+    """It prints the configuration and the metrics of the first epoch."""
+    lines = run(*study).stdout.splitlines()
+    assert lines[0].endswith(": x=.5  kind=a")
+    assert lines[1].startswith("fold 1 epoch 1: score=.5   (")
+
+
+def test_parameters_can_be_given(study: list[str]) -> None:
+    """Values are read as in a study file; a name that the trainable does not know is refused."""
+    assert "score=.25" in run(*study, "--params", "x=0.25").stdout
+    result = run(*study, "--params", "y=1")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("has no parameter 'y'; use kind, x\n")
+
+
+def test_a_trainable_that_raises_shows_where(study: list[str]) -> None:
+    """Its own traceback, then one line with the reason, and exit code 1."""
+    result = run(*study, "--params", "kind=b")
+    assert result.exit_code == 1
+    assert 'raise RuntimeError("b does not work")' in result.stderr
+    assert result.stderr.splitlines()[-1].endswith("RuntimeError: b does not work")
+
+
+def test_all_mistakes_of_the_file_are_reported_at_once(tmp_path: Path, study: list[str]) -> None:
+    """What the reader finds and what the definition's checks find, one line each, and nothing runs."""
+    file = tmp_path / "study.yaml"
+    file.write_text(file.read_text() + "nope: 1\nbudget: {trials: 0}\nsearch_space: {z: {uniform: [0, 1]}}\n")
+    result = run(*study)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    paths = {line.partition(":")[0] for line in result.stderr.splitlines()}
+    assert paths == {"nope", "budget.trials", "search_space.z"}
+
+
+def test_an_unknown_trainable_gets_the_nearest_known_one(tmp_path: Path) -> None:
+    """Installed trainables are known without naming their module."""
+    file = tmp_path / "study.yaml"
+    file.write_text("trainable: sklearn_classifer\n")
+    result = run(str(file))
+    assert result.exit_code == 2
+    assert "did you mean 'sklearn_classifier'?" in result.stderr

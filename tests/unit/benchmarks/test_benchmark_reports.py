@@ -1,0 +1,73 @@
+"""The benchmarks' frame: what is printed and written, without measuring anything."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import NAMES, main
+from benchmarks.report import WIDTH, Aim, Figure, Ratio, Report, document, machine, table, write
+from benchmarks.scale import Size, run
+
+REPORT = Report(
+    "throughput",
+    (Ratio("bare_loop", 0.9, Aim(0.8)), Ratio("ray_tune_fastest", 20.0, Aim(25))),
+    (Figure("mb_per_study", 1.5, "MB", Aim(1.0, at_least=False)), Figure("solo_seconds", 1.49, "s")),
+    ("a remark",),
+)
+
+
+def test_ratios_come_first_and_aims_are_judged() -> None:
+    """A table has the machine, then ratios, figures and remarks in this order, each aim with its verdict."""
+    lines = table(REPORT).splitlines()
+    assert lines[0] == f"throughput on {machine()}"
+    assert [line.split()[0] for line in lines[1:]] == [
+        "searchd/bare_loop",
+        "searchd/ray_tune_fastest",
+        "mb_per_study",
+        "solo_seconds",
+        "a",
+    ]
+    assert lines[1].endswith("aim >= 0.8: met")
+    assert lines[2].endswith("aim >= 25: missed by 20%")
+    assert lines[3].endswith("aim <= 1: missed by 50%")
+    assert "aim" not in lines[4]
+    assert max(map(len, lines[1:])) <= WIDTH
+
+
+def test_the_json_has_four_keys(tmp_path: Path) -> None:
+    """A written report has the benchmark, the machine, and ratios and figures by name."""
+    path = tmp_path / "report.json"
+    write(path, "throughput", [REPORT])
+    assert json.loads(path.read_text()) == {
+        "benchmark": "throughput",
+        "machine": machine(),
+        "ratios": {"searchd/bare_loop": 0.9, "searchd/ray_tune_fastest": 20.0},
+        "figures": {"mb_per_study": 1.5, "solo_seconds": 1.49},
+    }
+
+
+def test_names_are_unique_over_benchmarks() -> None:
+    """Reports that share a name cannot be written as one."""
+    other = Report("other", (), (Figure("solo_seconds", 1.0, "s"),))
+    with pytest.raises(ValueError, match="solo_seconds"):
+        document("all", [REPORT, other])
+
+
+def test_every_name_can_be_run_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command knows its benchmarks, and refuses others with exit code 2."""
+    with pytest.raises(SystemExit) as refused:
+        main(["nonsense"])
+    assert refused.value.code == 2
+    told = capsys.readouterr().err
+    assert all(name in told for name in (*NAMES, "all"))
+
+
+def test_a_small_simulation_ends() -> None:
+    """The simulated service of the scale benchmark decides on every trial, and all its studies end."""
+    assert run(Size(workers=10, studies=2, trials=20)).inputs >= 20
+
+
+def test_a_tenth_is_a_tenth_of_everything() -> None:
+    """The smaller service that scale compares with has a tenth of the workers, studies and trials."""
+    assert Size(1000, 100, 10_000).tenth() == Size(100, 10, 1000)

@@ -1,0 +1,58 @@
+"""Logs of fold runs."""
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from searchd.worker.logs import TAIL_LINES, FoldRunLog, routed
+
+
+def test_the_tail_is_bounded_and_knows_the_last_state_of_a_line(tmp_path: Path) -> None:
+    """Twenty lines at most, the newest last; a progress bar counts as what it shows now."""
+    log = FoldRunLog(tmp_path / "deep/log")
+    log.write("".join(f"line {n}\n" for n in range(50)))
+    log.write("\r 10%\r 90%")
+    lines = log.tail().split("\n")
+    assert len(lines) == TAIL_LINES
+    assert lines[-2:] == ["line 49", " 90%"]
+    log.close()
+    assert (tmp_path / "deep/log").read_bytes().endswith(b"line 49\n\r 10%\r 90%")
+
+
+def test_a_log_that_is_never_written_leaves_no_file(tmp_path: Path) -> None:
+    """Only the first write creates the file and its folder."""
+    log = FoldRunLog(tmp_path / "deep/log")
+    log.write("")
+    assert log.tail() == ""
+    log.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_attempt_appends(tmp_path: Path) -> None:
+    """What an earlier attempt printed stays."""
+    for text in ("first\n", "second\n"):
+        log = FoldRunLog(tmp_path / "log")
+        log.write(text)
+        log.close()
+    assert (tmp_path / "log").read_text() == "first\nsecond\n"
+
+
+def test_streams_are_switched_and_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prints reach the log only while it is the target, and the streams are as before afterwards."""
+    before = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", before)
+    log = FoldRunLog(tmp_path / "log")
+    with routed() as routers:
+        sys.stdout.write("mine\n")
+        routers.to(log)
+        sys.stdout.write("yours\n")
+        sys.stderr.writelines(["and ", "hers\n"])
+        assert not sys.stdout.isatty()
+        routers.to(None)
+        sys.stdout.write("mine again\n")
+    assert sys.stdout is before
+    assert before.getvalue() == "mine\nmine again\n"
+    assert log.tail() == "yours\nand hers"
+    log.close()
