@@ -29,20 +29,17 @@ def benchmark_network(ctx: Context) -> Iterator[dict[str, Any]]:
     yield {"loss": train_network(ctx.params.iterations, ctx.seed)}
 
 
-@trainable(metrics=LOSS, space={**X, "turn": randint(1, 1_000_000), "free": randint(1, 1_000_000)})
+@trainable(metrics=LOSS, space={**X, "study": randint(1, 1_000_000), "free": randint(1, 1_000_000)})
 def benchmark_held(ctx: Context) -> Iterator[dict[str, Any]]:
-    """At once for the first ``free`` trials of a study; those after them wait until the study's turn is over.
-
-    Fixed parameters: ``turn`` (the study's) and ``free``. In the folder the file ``turn`` holds the turn that it is;
-    another file per study counts its trials, a byte for each.
-    """
+    """At once for the first ``free`` trials of ``study``, both fixed; those after wait for the file ``release``."""
     folder = Path(os.environ[HELD_FOLDER])
-    descriptor = os.open(folder / f"study-{ctx.params.turn}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    descriptor = os.open(folder / f"study-{ctx.params.study}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
+        # A byte for each trial: the workers of a study are different processes.
         os.write(descriptor, b".")
         started = os.fstat(descriptor).st_size
     finally:
         os.close(descriptor)
-    while started > ctx.params.free and int((folder / "turn").read_text()) <= ctx.params.turn:
-        time.sleep(0.005)
+    while started > ctx.params.free and not (folder / "release").exists():
+        time.sleep(0.5)
     yield {"loss": square(ctx.params.x)}

@@ -1,6 +1,6 @@
 """The demo command: the whole main job in one go, with a server of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import as_file, files
@@ -13,12 +13,11 @@ import typer
 from searchd.cli.failures import CommandFailed, ExitCode
 from searchd.cli.output import show_line, show_lines, width
 from searchd.cli.rankings import remarks, yaml_line
-from searchd.client import BestConfig, Client, Entry, Study, StudyHandle, Trial
+from searchd.client import BestConfig, Client, Study, StudyHandle, Trial
 from searchd.client.lines import event_line
 from searchd.client.live import live_console, show_live
 from searchd.client.numbers import decimals_for, fixed, percent
 from searchd.client.progress import ranking
-from searchd.domain.leaderboard import PairedDifference, paired_difference
 from searchd.domain.study import StudyState
 
 TOP = 8
@@ -72,7 +71,7 @@ def _run(client: Client, began: datetime) -> None:
         show_lines([*ranking(study, list(handle.leaderboard(TOP)), width()), ""])
     show_line("\n".join([*remarks(found), yaml_line(found.params)]))
     show_line("")
-    for line in summary(study, found, _default_line(client, study, found), began):
+    for line in summary(study, found, began):
         show_line(line)
 
 
@@ -93,30 +92,16 @@ def _followed(handle: StudyHandle) -> Study:
     return handle.get()
 
 
-def _default_line(client: Client, study: Study, found: BestConfig) -> Entry | None:
-    """The default configuration at the top rung; evaluated now, on the same folds, if it was stopped on the way."""
-    if found.default is not None:
-        return found.default
-    definition = {**study.definition(), "study_id": f"{study.id}-default", "scheduler": {"algorithm": "none"}}
-    definition |= {"budget": {"trials": 1}, "search": {"algorithm": "random", "default_first": True}}
-    definition["evaluation"] = {**definition["evaluation"], "racing": "none", "ladder": []}
-    handle = client.create_study(definition)
-    handle.wait(progress=False)
-    entries = list(handle.leaderboard(1))
-    return entries[0] if entries and entries[0].rank else None
-
-
-def summary(study: Study, found: BestConfig, default: Entry | None, began: datetime) -> list[str]:
+def summary(study: Study, found: BestConfig, began: datetime) -> list[str]:
     """What the demo has shown, in a few lines."""
     best = found.best
     decimals = decimals_for([best.mean])
     lines = [f"tuned {study.metric} over {best.rung.folds} folds: {fixed(best.mean, decimals)}"]
-    if default is not None:
-        lines.append(f"default configuration on the same folds: {fixed(default.mean, decimals)}")
-        gain = found.gain or _gain(study, best, default)
-        if gain is not None:
-            low, mean, high = (fixed(value, decimals) for value in (gain.low, gain.mean, gain.high))
-            lines.append(f"gain {mean}, paired and corrected 95% interval [{low}, {high}]")
+    if found.default is not None:
+        lines.append(f"default configuration on the same folds: {fixed(found.default.mean, decimals)}")
+    if found.gain is not None:
+        low, mean, high = (fixed(value, decimals) for value in (found.gain.low, found.gain.mean, found.gain.high))
+        lines.append(f"gain {mean}, paired and corrected 95% interval [{low}, {high}]")
     progress = study.progress
     ended = sum(progress.trials.values())
     at_top = progress.rungs[-1] if progress.rungs else 0
@@ -128,17 +113,6 @@ def summary(study: Study, found: BestConfig, default: Entry | None, began: datet
     if study.ended_at is not None and study.ended_at > began:
         lines.append(f"done after {_seconds(began, study.ended_at)}")
     return lines
-
-
-def _gain(study: Study, best: Entry, default: Entry) -> PairedDifference | None:
-    """Best against a default configuration of another study on the same splits."""
-    a, b = _fold_scores(best), _fold_scores(default)
-    return paired_difference(a, b, best.rung.folds, study.goal) if len(a) == len(b) else None
-
-
-def _fold_scores(entry: Entry) -> Sequence[float]:
-    runs = sorted(entry.trial.fold_runs, key=lambda run: (run.repeat, run.fold))
-    return [run.score for run in runs if run.score is not None]
 
 
 def _seconds(since: datetime, until: datetime) -> str:

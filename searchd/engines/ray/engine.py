@@ -131,13 +131,14 @@ class RayEngine:
         self._files.shutdown()
         if not self._connected:
             return
-        partings = [call for worker in self._workers.values() if (call := worker.parting()) is not None]
-        for worker in self._workers.values():
+        workers = list(self._workers.values())
+        if leave_workers:
+            partings = [call for worker in workers if (call := worker.parting()) is not None]
+            if partings:
+                connection.wait(partings, _PARTING_SECONDS)
+        for worker in workers:
             worker.forsake()
-        if leave_workers and partings:
-            connection.wait(partings, _PARTING_SECONDS)
-        if not leave_workers:
-            for worker in self._workers.values():
+            if not leave_workers:
                 kill(worker.handle)
         connection.disconnect()
         self._connected = False

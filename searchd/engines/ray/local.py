@@ -111,9 +111,12 @@ class LocalRay:
             self._run(temp_dir)
             address = (Path(temp_dir) / _RAY / "ray_current_cluster").read_text().strip()
         except (OSError, subprocess.SubprocessError) as error:
-            reason = _last_lines(error)
+            reason = _last_line(error)
             self.stop()
-            raise RayUnavailable(f"`ray start` failed: {reason}", "look at its output above, then try again") from error
+            raise RayUnavailable(
+                f"`ray start` failed: {reason}",
+                "check the numbers of CPUs and GPUs, and that /tmp and /dev/shm have room, then try again",
+            ) from error
         daemons = [process for process in marked(_MARK, temp_dir) if process.name() in _DAEMONS]
         self._write(_Note(temp_dir, address, tuple(records(daemons))))
         return LocalCluster(address, self._environment(), adopted=False)
@@ -214,8 +217,8 @@ def answers(address: str) -> bool:
     return False
 
 
-def _last_lines(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     output = error.output if isinstance(error, subprocess.CalledProcessError | subprocess.TimeoutExpired) else None
     if not output:
         return str(error)
-    return "; ".join(output.decode(errors="replace").strip().splitlines()[-3:])
+    return str(output.decode(errors="replace").strip().splitlines()[-1])

@@ -1,0 +1,146 @@
+"""The documentation: its examples run, its commands exist, its tables are complete, and its links lead somewhere."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.protobuf.descriptor import Descriptor
+from typer.main import get_command
+
+from searchd.cli.main import app
+from searchd.domain.checks import draft_violations
+from searchd.v1 import study_pb2
+from searchd.wire.drafts import decode_draft
+from searchd.wire.file_fields import OUTPUT_ONLY
+from searchd.wire.study_file import read_study
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+SHORTHAND = {"search_space", "fixed", "labels", "evaluation.ladder"}
+"""Keys whose value is not written field by field."""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The code blocks of one language on a page."""
+    return [code for found, code in BLOCK.findall(page.read_text(encoding="utf-8")) if found == language]
+
+
+def files(page: Path) -> dict[str, str]:
+    """Code blocks that begin with a comment which names a file, by that name."""
+    found = {}
+    for _, code in BLOCK.findall(page.read_text(encoding="utf-8")):
+        match = re.match(r"# ([a-z_-]+\.(?:py|yaml))\n", code)
+        if match is not None:
+            found[match[1]] = code
+    return found
+
+
+def studies() -> Iterator[Any]:
+    """A page and the name of a study file on it."""
+    for page in (ROOT / "README.md", ROOT / "docs" / "trainables.md"):
+        for name in files(page):
+            if name.endswith(".yaml"):
+                yield pytest.param(page, name, id=f"{page.stem}-{name}")
+
+
+@pytest.mark.parametrize(("page", "name"), list(studies()))
+def test_examples_train(page: Path, name: str, tmp_path: Path) -> None:
+    """Each study file of the documentation trains an epoch with the trainables that stand beside it."""
+    modules = []
+    for file, code in files(page).items():
+        (tmp_path / file).write_text(code, encoding="utf-8")
+        if file.endswith(".py") and not file.startswith("client"):
+            modules += ["--trainables", file.removesuffix(".py")]
+    done = subprocess.run(
+        [sys.executable, "-m", "searchd", "try", name, *modules],
+        cwd=tmp_path,
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"fold 1 epoch 1: \w+=[0-9.e+-]+", done.stdout)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_python_is_valid(page: Path) -> None:
+    """Every Python block compiles."""
+    for code in blocks(page, "python"):
+        compile(code, str(page), "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_study_files_are_sensible(page: Path) -> None:
+    """Every YAML block that names a trainable is a study without a mistake."""
+    for code in blocks(page, "yaml"):
+        if "trainable:" in code:
+            file = read_study(code)
+            draft, found = decode_draft(file.study)
+            assert [*file.violations, *found, *draft_violations(draft)] == []
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The words after ``searchd`` of each command in shell blocks and of each one quoted in text."""
+    text = page.read_text(encoding="utf-8")
+    shell = [line for block in (*blocks(page, "shell"), *blocks(page, "console")) for line in block.splitlines()]
+    quoted = re.findall(r"`(searchd [^`\n]+)`", BLOCK.sub("", text))
+    for line in (*shell, *quoted):
+        plain = re.sub(r"^\$ |\s#.*$|(?<=\s)[A-Z_]+=\S+\s+", "", f" {line}".replace(" $ ", " ")).strip()
+        plain = re.sub(r"^([A-Z_]+=\S+\s+)+", "", plain)
+        if plain.startswith("searchd "):
+            yield shlex.split(plain.split(" > ")[0].split(" | ")[0].removesuffix("&"))[1:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_exist(page: Path) -> None:
+    """Every ``searchd`` command that is shown has a command and options of that name."""
+    known: Any = get_command(app)
+    for words in commands(page):
+        for name in words[0].split("/"):
+            assert name in known.commands, f"searchd {' '.join(words)}"
+        options = {o for p in known.commands[words[0].split("/")[0]].params for o in p.opts} | {"--help", "-h"}
+        for word in words[1:]:
+            if word.startswith("-"):
+                assert word.split("=")[0] in options, f"searchd {' '.join(words)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names something that is there."""
+    text = re.sub(r"`[^`\n]+`", "", BLOCK.sub("", page.read_text(encoding="utf-8")))
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), target
+
+
+def keys(message: Descriptor, path: str = "") -> Iterator[str]:
+    """The keys of a study file, as paths."""
+    for field in message.fields:
+        here = f"{path}{field.name}"
+        if path or field.name not in OUTPUT_ONLY:
+            yield here
+            nested = field.message_type
+            if nested is not None and here not in SHORTHAND and nested.full_name.startswith("searchd."):
+                yield from keys(nested, f"{here}.")
+
+
+def test_study_file_page_is_complete() -> None:
+    """The reference has a row for each key of a study file, and none for a key that does not exist yet."""
+    page = (ROOT / "docs" / "study-file.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z_.]+)` \|", page, re.MULTILINE)
+    assert sorted(rows) == sorted({"study_id", *keys(study_pb2.Study.DESCRIPTOR)})
+
+
+def test_cluster_page_names_the_file() -> None:
+    """The YAML on the cluster page is YAML."""
+    assert all(yaml.safe_load(block) for block in blocks(ROOT / "docs" / "cluster.md", "yaml"))
