@@ -1,4 +1,4 @@
-"""Servers in virtual time: one store and one cluster, and as many servers on them, one after the other, as a test needs.
+"""Servers in virtual time: one store and one cluster, and on them as many servers, in turn, as a test needs.
 
 Seconds of training are virtual. A trial's score is better the nearer its ``x`` is to 0.3, grows by 0.01 an epoch, and
 has a little noise that its parameters and the fold decide.

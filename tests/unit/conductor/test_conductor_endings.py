@@ -26,6 +26,7 @@ from searchd.domain.study import (
     StudyState,
 )
 from searchd.domain.trial import TrialState
+from searchd.engines.simulated import Epoch
 from searchd.ports.engine import CancelSegment, Drain, Forget, Node, Outcome, RunSegments
 from searchd.ports.searcher import SearchCommand, Suggested
 from searchd.searchers.local import LocalSearchers
@@ -56,8 +57,6 @@ def test_slots_are_never_exceeded(slots: int, racing: Racing) -> None:
 
 def test_one_slot_has_strictly_one_segment_in_flight() -> None:
     """With one slot the next segment is handed out only after the last one has ended, however brief they are."""
-    from searchd.engines.simulated import Epoch
-
     house = House(SIXTEEN, lambda segment, epoch: iter([Epoch({"accuracy": 1.0}, timedelta(milliseconds=1))] * 3))
     name = house.create(evaluation=Evaluation(folds=3, epochs=3), budget=Budget(trials=30, slots=1))
     in_flight: list[int] = []

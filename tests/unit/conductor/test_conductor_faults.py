@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 
@@ -19,6 +20,7 @@ from searchd.domain.study import (
     SchedulerAlgorithm,
     SchedulerMode,
     Search,
+    StudyName,
     StudyState,
 )
 from searchd.domain.trial import FoldRunState, TrialNumber, TrialState
@@ -98,7 +100,7 @@ def test_missing_objective_fails_the_trial_with_what_it_did_report() -> None:
 class Told(LocalSearchers):
     """Searchers that note what they were told."""
 
-    heard: list[Observation] = []
+    heard: ClassVar[list[Observation]] = []
 
     def perform(self, command: SearchCommand) -> None:
         if isinstance(command, Tell):
@@ -108,7 +110,7 @@ class Told(LocalSearchers):
 
 def test_searcher_hears_of_bad_trials_without_a_score() -> None:
     """An INFEASIBLE trial reaches the searcher as such, with no score; a stopped one at its rung, never as complete."""
-    Told.heard = []
+    Told.heard.clear()
     house = House(behaviour=odd_one({"accuracy": math.nan}), searchers=Told)
     name = house.create(
         search=Search(Algorithm.TPE),
@@ -255,7 +257,8 @@ def test_timeout_counts_per_segment_not_per_worker() -> None:
 def test_short_timeout_holds_on_a_worker_that_served_a_long_one() -> None:
     """A worker's earlier, later-ending deadline does not delay that of the segment it runs now."""
     house = House([Node("a", 1, 0)], times_out_at(2))
-    long = house.create("long", scheduler=NONE, budget=Budget(trials=1), retry=Retry(segment_timeout=timedelta(hours=9)))
+    patient = Retry(segment_timeout=timedelta(hours=9))
+    long = house.create("long", scheduler=NONE, budget=Budget(trials=1), retry=patient)
     house.run()
     assert house.study(long).state is StudyState.SUCCEEDED
     name = house.create(scheduler=NONE, budget=Budget(trials=3), retry=Retry(segment_timeout=timedelta(seconds=30)))
@@ -303,7 +306,7 @@ def test_repeated_stale_and_foreign_reports_change_nothing() -> None:
             house.server.post(message)
             house.server.post(replace(message, attempt=message.attempt + 7))
             house.server.post(replace(message, worker=WorkerId("nobody")))
-            house.server.post(replace(message, key=message.key._replace(study="projects/default/studies/b")))
+            house.server.post(replace(message, key=message.key._replace(study=StudyName("b"))))
             house.server.post(replace(message, key=message.key._replace(trial=TrialNumber(99))))
             house.server.post(replace(message, key=message.key._replace(fold=7)))
         house.server.post(WorkerReady(WorkerId("nobody")))

@@ -1,4 +1,4 @@
-"""Restarts: at every commit, with and without the cluster, memory rebuilt from the store equals the memory that lived."""
+"""Restarts: at every commit, with and without the cluster; a memory rebuilt equals the one that lived."""
 
 import copy
 import itertools
@@ -19,8 +19,8 @@ from searchd.domain.study import (
     Racing,
     Scheduler,
     SchedulerMode,
-    Search,
     Score,
+    Search,
     StudyName,
     StudyState,
 )
@@ -32,7 +32,7 @@ from tests.unit.conductor.simulated import House, endings, measured, rebuilt, re
 PROBES = (-2.0, -0.05, 0.0, 0.02, 0.5)
 
 
-class ServerKilled(Exception):
+class ServerKilledError(Exception):
     """The server died right after a commit."""
 
 
@@ -49,7 +49,7 @@ class Mortal(MemoryStore):
         if facts:
             self.commits += 1
             if self.commits == self.deadly:
-                raise ServerKilled
+                raise ServerKilledError
         return revision
 
 
@@ -69,7 +69,7 @@ def _run_through_deaths(house: House, store: Mortal, at: int, *, with_cluster: b
     store.deadly = at
     try:
         house.run()
-    except ServerKilled:
+    except ServerKilledError:
         if not with_cluster:
             house.lose_workers()
         house.boot()
@@ -110,7 +110,7 @@ def test_restart_after_every_commit_in_turn(mode: SchedulerMode) -> None:
         store.deadly = store.commits + 1
         try:
             house.run()
-        except ServerKilled:
+        except ServerKilledError:
             deaths += 1
             store.deadly = None
             house.boot()
@@ -216,7 +216,7 @@ def test_best_epoch_before_a_drain_stands_after_the_restart() -> None:
     house.run(lambda: not house.server.conductor.holding)
     house.boot()
     house.run()
-    assert house.trial(name, 1).scores == (pytest.approx(0.3), 9.0)
+    assert house.trial(name, 1).scores == pytest.approx((0.3, 9.0))
 
 
 def test_adoption_repeated_changes_nothing() -> None:
@@ -239,7 +239,7 @@ def test_adopted_work_of_ended_trials_is_cancelled() -> None:
     house, name, store = _house(SchedulerMode.PROMOTION, Algorithm.RANDOM)
     house.run_for(timedelta(seconds=3.5))
     store.deadly = store.commits + 1
-    with pytest.raises(ServerKilled):
+    with pytest.raises(ServerKilledError):
         house.stop(name)
     house.boot()
     assert house.study(name).state is StudyState.STOPPING

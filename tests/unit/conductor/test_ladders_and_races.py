@@ -22,8 +22,8 @@ from searchd.domain.study import (
     StudyState,
 )
 from searchd.domain.trial import Origin, TrialState
-from searchd.ports.engine import CancelSegment, Node, Outcome, Segment
 from searchd.engines.simulated import Epoch
+from searchd.ports.engine import CancelSegment, Node, Outcome, Segment
 from tests.unit.conductor.simulated import House, reports, score, trains
 
 NONE = Scheduler(SchedulerAlgorithm.NONE)
