@@ -107,7 +107,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReady:
-    """A worker that was asked for can take segments. Also sent for an adopted one."""
+    """A worker that was asked for can take segments. Not sent for an adopted one, which can already."""
 
     worker: WorkerId
 
@@ -262,7 +262,10 @@ class Engine(Protocol):
     def start(self, epoch: int) -> None:
         """Connect, adopt the workers of earlier servers under the writer's ``epoch``, and begin to send events:
         CapacityChanged, then WorkerAdopted for each adopted worker with its outbox. All of these are sent before
-        this returns, so that what no worker holds can be handed out again."""
+        this returns, so that what no worker holds can be handed out again.
+
+        Called again under a newer epoch, it does the same for its own workers: how a service whose write failed
+        learns anew where its segments are."""
         ...
 
     def perform(self, commands: Sequence[EngineCommand]) -> None:

@@ -56,6 +56,10 @@ class EngineHarness(Protocol):
         """Build an engine and start it; ``events`` begins anew."""
         ...
 
+    def restart(self, epoch: int) -> None:
+        """Start the attached engine once more; ``events`` begins anew."""
+        ...
+
     def detach(self, *, leave_workers: bool) -> None:
         """Close the engine."""
         ...
@@ -283,6 +287,18 @@ class EngineContract:
         assert reports(ready.events, segment(1).key) == []
         assert reports(ready.events, segment(3).key) == [1, 2, 3, 4, 5, 6]
         assert min(e.sequence for e in of(ready.events, SegmentReported)) == sequence + 1
+
+    def test_an_engine_started_again_adopts_its_own_workers(self, ready: EngineHarness) -> None:
+        """Started again under a newer epoch, an engine says anew what its workers hold, and what is not acknowledged."""
+        ready.perform(RunSegments(W1, (segment(1), segment(2, target=4, seconds=0.3))))
+        ready.run_until(lambda: bool(reports(ready.events, segment(2).key)))
+        ready.restart(2)
+        assert isinstance(ready.events[0], CapacityChanged)
+        assert [e.holding for e in of(ready.events, WorkerAdopted)] == [((segment(2).key, 1),)]
+        ready.run_until(lambda: len(outcomes(ready.events)) == 2)
+        assert reports(ready.events, segment(1).key) == [1]
+        assert reports(ready.events, segment(2).key) == [1, 2, 3, 4]
+        assert not of(ready.events, WorkerLost)
 
     def test_adopted_workers_take_work_and_retire(self, ready: EngineHarness) -> None:
         """An adopted worker is as good as a new one, also after a drain."""

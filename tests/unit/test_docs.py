@@ -72,14 +72,14 @@ def test_examples_train(page: Path, name: str, tmp_path: Path) -> None:
     assert re.search(r"fold 1 epoch 1: \w+=[0-9.e+-]+", done.stdout)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_python_is_valid(page: Path) -> None:
     """Every Python block compiles."""
     for code in blocks(page, "python"):
         compile(code, str(page), "exec")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_study_files_are_sensible(page: Path) -> None:
     """Every YAML block that names a trainable is a study without a mistake."""
     for code in blocks(page, "yaml"):
@@ -90,31 +90,32 @@ def test_study_files_are_sensible(page: Path) -> None:
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """The words after ``searchd`` of each command in shell blocks and of each one quoted in text."""
+    """The words after ``searchd`` of each command in shell blocks, of each one after a prompt, and of each one in text."""
     text = page.read_text(encoding="utf-8")
-    shell = [line for block in (*blocks(page, "shell"), *blocks(page, "console")) for line in block.splitlines()]
-    quoted = re.findall(r"`(searchd [^`\n]+)`", BLOCK.sub("", text))
-    for line in (*shell, *quoted):
-        plain = re.sub(r"^\$ |\s#.*$|(?<=\s)[A-Z_]+=\S+\s+", "", f" {line}".replace(" $ ", " ")).strip()
-        plain = re.sub(r"^([A-Z_]+=\S+\s+)+", "", plain)
-        if plain.startswith("searchd "):
-            yield shlex.split(plain.split(" > ")[0].split(" | ")[0].removesuffix("&"))[1:]
+    lines = [line for block in blocks(page, "shell") for line in block.splitlines()]
+    lines += [
+        line.removeprefix("$ ") for block in blocks(page, "console") for line in block.splitlines() if line[0:2] == "$ "
+    ]
+    lines += re.findall(r"`(searchd [^`\n]+)`", BLOCK.sub("", text))
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            words = words[1:]
+        if words and words[0] == "searchd":
+            yield words[1:]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_commands_exist(page: Path) -> None:
     """Every ``searchd`` command that is shown has a command and options of that name."""
     known: Any = get_command(app)
     for words in commands(page):
-        for name in words[0].split("/"):
-            assert name in known.commands, f"searchd {' '.join(words)}"
-        options = {o for p in known.commands[words[0].split("/")[0]].params for o in p.opts} | {"--help", "-h"}
-        for word in words[1:]:
-            if word.startswith("-"):
-                assert word.split("=")[0] in options, f"searchd {' '.join(words)}"
+        assert words[0] in known.commands, words
+        options = {name for parameter in known.commands[words[0]].params for name in parameter.opts}
+        assert {word.split("=")[0] for word in words if word.startswith("-")} <= {*options, "--help"}, words
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link names something that is there."""
     text = re.sub(r"`[^`\n]+`", "", BLOCK.sub("", page.read_text(encoding="utf-8")))

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -107,16 +107,31 @@ class RayEngine:
         Raises:
             RayUnavailable: the cluster cannot be reached.
         """
-        self._surroundings = Surroundings(epoch, self._mailbox, self._deliver, self._died)
+        if self._poller.is_alive():
+            attached: Future[None] = Future()
+            self._mailbox.put(lambda: attached.set_result(self._attach(epoch)))
+            attached.result()
+            return
         self._connect()
-        self._nodes_are(connection.nodes())
+        self._attach(epoch)
+        self._mailbox.open()
+        self._poller.start()
+
+    def _attach(self, epoch: int) -> None:
+        """Say what nodes there are and adopt the workers that live; also those that this engine had before."""
+        for worker in self._workers.values():
+            worker.forsake()
+        self._workers.clear()
+        self._surroundings = Surroundings(epoch, self._mailbox, self._deliver, self._died)
+        self._nodes = connection.nodes() if self._connected else ()
+        self._deliver(CapacityChanged(self._nodes))
+        if not self._connected:
+            return
         for adopted in adopt_all(self._surroundings, _ADOPTION_TIMEOUT):
             self._workers[adopted.worker.id] = adopted.worker
             self._deliver(adopted.event)
             adopted.worker.outbox(adopted.reply)
             self._mailbox.put(adopted.worker.idle)
-        self._mailbox.open()
-        self._poller.start()
 
     def perform(self, commands: Sequence[EngineCommand]) -> None:
         """See Engine. Commands for one worker in one call travel together."""

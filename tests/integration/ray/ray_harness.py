@@ -55,6 +55,14 @@ class RayHarness:
         self.events = []
         self._drain()
 
+    def restart(self, epoch: int) -> None:
+        """See EngineHarness."""
+        assert self._engine is not None
+        self._drain()
+        self.events = []
+        self._engine.start(epoch)
+        self._drain()
+
     def detach(self, *, leave_workers: bool) -> None:
         """See EngineHarness."""
         if self._engine is not None:

@@ -111,7 +111,7 @@ def _run(workers: int, studies: int, trials: int, *, shapes: int = 1, count: boo
     return counted
 
 
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "promotion": {"evaluation": Evaluation(epochs=3)},
     "stopping": {"evaluation": Evaluation(epochs=3), "scheduler": Scheduler(mode=SchedulerMode.STOPPING)},
     "racing": {"evaluation": Evaluation(folds=3, racing=Racing.FORGIVING)},

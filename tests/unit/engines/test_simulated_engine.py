@@ -39,6 +39,12 @@ class SimulatedHarness:
         self._engine = SimulatedEngine(self._cluster, self.events.append)
         self._engine.start(epoch)
 
+    def restart(self, epoch: int) -> None:
+        """See EngineHarness."""
+        assert self._engine is not None
+        self.events.clear()
+        self._engine.start(epoch)
+
     def detach(self, *, leave_workers: bool) -> None:
         """See EngineHarness."""
         assert self._engine is not None
