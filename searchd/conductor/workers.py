@@ -83,14 +83,18 @@ def reconciled(mind: Mind) -> None:
 
 
 def report_taken(mind: Mind, event: SegmentReported, now: datetime) -> None:
-    """Take in what a worker reports of a segment; it is acknowledged once what follows is committed."""
+    """Take in what a worker reports of a segment; it is acknowledged once what follows is committed.
+
+    A worker that is not known yet repeats this when it is adopted, after what it reported before.
+    """
     worker = mind.cluster.workers.get(event.worker)
+    if worker is None:
+        return
     held = (event.key, event.attempt)
-    if worker is not None:
-        worker.sequence = max(worker.sequence, event.sequence)
-        mind.touched_workers[worker.id] = worker
-        if event.ended is not None and held in worker.held:
-            _released(mind, worker, held, now)
+    worker.sequence = max(worker.sequence, event.sequence)
+    mind.touched_workers[worker.id] = worker
+    if event.ended is not None and held in worker.held:
+        _released(mind, worker, held, now)
     active = mind.studies.get(event.key.study)
     if active is None:
         return

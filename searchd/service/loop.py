@@ -303,6 +303,7 @@ class Loop:
 
     async def _recover(self) -> None:
         """Rebuild the conductor from the store, adopt workers, and find what must be handed out again."""
+        self._epoch = 0  # what an engine may be adopting now is not for the conductor to come
         kept = [event for event in self._inbox if isinstance(event, Request | PauseStudy)]
         self._inbox.clear()
         self._inbox.extend(kept)

@@ -106,7 +106,7 @@ def command(*arguments: str) -> str:
 
 
 def test_contents(wheel: Path) -> None:
-    """The wheel holds the generated stubs with their types, the migrations, the demo's study, the marker and the licence."""
+    """The wheel holds the stubs with their types, the migrations, the demo's study, py.typed and the licence."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     there = {name.removeprefix("searchd/") for name in names if name.startswith("searchd/")}

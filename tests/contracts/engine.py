@@ -289,7 +289,7 @@ class EngineContract:
         assert min(e.sequence for e in of(ready.events, SegmentReported)) == sequence + 1
 
     def test_an_engine_started_again_adopts_its_own_workers(self, ready: EngineHarness) -> None:
-        """Started again under a newer epoch, an engine says anew what its workers hold, and what is not acknowledged."""
+        """Started again under a newer epoch, an engine says anew what its workers hold, and what it must hear."""
         ready.perform(RunSegments(W1, (segment(1), segment(2, target=4, seconds=0.3))))
         ready.run_until(lambda: bool(reports(ready.events, segment(2).key)))
         ready.restart(2)

@@ -44,7 +44,8 @@ def option(command: str, name: str) -> str:
 
 def serving(config: dict[str, Any]) -> str:
     """The command of the head that starts searchd."""
-    return next(c for c in config["head_start_ray_commands"] if re.search(r"\bsearchd up\b", c))
+    commands: list[str] = config["head_start_ray_commands"]
+    return next(command for command in commands if re.search(r"\bsearchd up\b", command))
 
 
 def test_schema(written: dict[str, Any]) -> None:

@@ -90,7 +90,7 @@ def test_study_files_are_sensible(page: Path) -> None:
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """The words after ``searchd`` of each command in shell blocks, of each one after a prompt, and of each one in text."""
+    """The words after ``searchd`` of each command: in shell blocks, after prompts, and in text."""
     text = page.read_text(encoding="utf-8")
     lines = [line for block in blocks(page, "shell") for line in block.splitlines()]
     lines += [

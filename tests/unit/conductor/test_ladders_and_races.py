@@ -261,3 +261,16 @@ def test_trial_that_returns_early_keeps_its_last_score(scheduler: Scheduler) -> 
         assert trial.fold_runs[0].epoch == 2
         assert trial.scores[-1] == pytest.approx(score(trial.parameters["x"], 0, 2))
     assert set(house.trained.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    "ladder", [(), (Fidelity(1, 3), Fidelity(5, 9)), (Fidelity(1, 1), Fidelity(1, 9), Fidelity(5, 9))]
+)
+def test_stopping_never_interrupts_a_fold_run_that_is_alone(ladder: Ladder) -> None:
+    """Where every partial rung has one fold, stopping runs each fold run in one segment: nothing needs a checkpoint."""
+    house = House()
+    evaluation = Evaluation(folds=5, epochs=9, ladder=ladder)
+    name = house.create(scheduler=STOPPING, evaluation=evaluation, budget=Budget(trials=20))
+    house.run()
+    _check_rungs(house, name)
+    assert {run.attempt for trial in house.trials(name) for run in trial.fold_runs} <= {0, 1}

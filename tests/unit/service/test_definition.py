@@ -1,0 +1,266 @@
+"""From a draft to a definition: what is filled in, and everything that is wrong, at once."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from searchd.domain.card import Card, Form
+from searchd.domain.draft import StudyDraft
+from searchd.domain.errors import InvalidStudy, Violation
+from searchd.domain.fidelity import Fidelity
+from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
+from searchd.domain.study import (
+    Algorithm,
+    Budget,
+    Dataset,
+    Evaluation,
+    Goal,
+    Objective,
+    Resources,
+    Scheduler,
+    SchedulerAlgorithm,
+    SchedulerMode,
+    Search,
+    Split,
+    StudySpec,
+)
+from searchd.ports.catalog import Inspection
+from searchd.ports.engine import Node
+from searchd.service.definition import Surroundings, define
+
+CARD = Card(
+    name="torch_cnn",
+    description="A network.",
+    form=Form.GENERATOR,
+    metrics={"accuracy": Goal.MAXIMIZE, "loss": Goal.MINIMIZE},
+    space=SearchSpace(
+        (
+            Parameter("lr", Float(1e-4, 1e-1, log=True)),
+            Parameter("optimizer", Choice(("sgd", "adam"))),
+            Parameter("momentum", Float(0.0, 0.99), when=(Condition("optimizer", ("sgd",)),)),
+        )
+    ),
+    default={"lr": 0.01, "optimizer": "adam", "dropout": 0.1},
+    checkpoints=True,
+    folds=True,
+    code="c0de",
+)
+FORGETFUL = replace(CARD, name="forgetful", checkpoints=False)
+TUNE = Card("tune_fn", "A function.", Form.TUNE_FUNCTION, {}, SearchSpace(), None, False, False, "c0de")
+CLASSES = Inspection("da7a", 150, (), classification=True)
+NUMBERS = Inspection("da7a", 150, (), classification=False)
+NODES = (Node("a", 4, 1), Node("b", 16, 0))
+AROUND = Surroundings({c.name: c for c in (CARD, FORGETFUL, TUNE)}, None, NODES)
+DRAFT = StudyDraft("torch_cnn")
+CLIMBING = Evaluation(folds=5, epochs=9)
+PROMOTION = Scheduler(mode=SchedulerMode.PROMOTION)
+
+
+def _define(draft: StudyDraft, around: Surroundings = AROUND) -> StudySpec:
+    return define(draft, (), around)
+
+
+def _paths(draft: StudyDraft, around: Surroundings = AROUND, found: tuple[Violation, ...] = ()) -> list[str]:
+    with pytest.raises(InvalidStudy) as refusal:
+        define(draft, found, around)
+    assert all(v.message and v.remedy for v in refusal.value.violations)
+    return [violation.path for violation in refusal.value.violations]
+
+
+def test_what_is_unset_comes_from_the_card() -> None:
+    """Objective, space and scheduler of an empty draft are the trainable's first metric and space, and no scheduler."""
+    spec = _define(DRAFT)
+    assert spec.objective == Objective("accuracy", Goal.MAXIMIZE)
+    assert spec.space == CARD.space
+    assert spec.scheduler.algorithm is SchedulerAlgorithm.NONE
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "card", "algorithm", "mode"),
+    [
+        (Evaluation(), CARD, SchedulerAlgorithm.NONE, SchedulerMode.PROMOTION),
+        (CLIMBING, CARD, SchedulerAlgorithm.ASHA, SchedulerMode.PROMOTION),
+        (CLIMBING, FORGETFUL, SchedulerAlgorithm.ASHA, SchedulerMode.STOPPING),
+        (Evaluation(folds=5), FORGETFUL, SchedulerAlgorithm.ASHA, SchedulerMode.PROMOTION),
+        (Evaluation(epochs=9), FORGETFUL, SchedulerAlgorithm.ASHA, SchedulerMode.STOPPING),
+    ],
+)
+def test_scheduler_that_is_unset_suits_the_ladder_and_the_card(
+    evaluation: Evaluation, card: Card, algorithm: SchedulerAlgorithm, mode: SchedulerMode
+) -> None:
+    """Where there is a ladder ASHA climbs it: by promotion if the trainable can pause or need not, else by stopping."""
+    spec = _define(StudyDraft(card.name, evaluation=evaluation))
+    assert (spec.scheduler.algorithm, spec.scheduler.mode) == (algorithm, mode)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "inspection", "split"),
+    [
+        (None, None, Split.KFOLD),
+        (Dataset(builtin="digits"), CLASSES, Split.STRATIFIED),
+        (Dataset(builtin="diabetes"), NUMBERS, Split.KFOLD),
+        (Dataset(uri="x.csv", groups="patient"), CLASSES, Split.GROUP),
+    ],
+)
+def test_split_that_is_unset_suits_the_data(dataset: Dataset | None, inspection: Inspection, split: Split) -> None:
+    """Group labels ask for a group split, classes for a stratified one; a written split stands."""
+    around = replace(AROUND, inspection=inspection)
+    assert _define(replace(DRAFT, dataset=dataset), around).evaluation.split is split
+    assert _define(replace(DRAFT, dataset=dataset, split=Split.TIMESERIES), around).evaluation.split is Split.TIMESERIES
+
+
+def test_fixed_parameters_leave_the_default_space() -> None:
+    """A fixed parameter is no longer searched; what depends on it is searched if its condition holds, else gone."""
+    held = _define(replace(DRAFT, fixed={"optimizer": "sgd"}))
+    assert [(p.name, p.when) for p in held.space.parameters] == [("lr", ()), ("momentum", ())]
+    gone = _define(replace(DRAFT, fixed={"optimizer": "adam", "dropout": 0.2}))
+    assert gone.space.names() == ("lr",)
+
+
+BAD = replace(
+    DRAFT,
+    objectives=(Objective("acuracy", Goal.MAXIMIZE),),
+    space=SearchSpace(
+        (
+            Parameter("lr", Float(-1.0, 1.0, log=True)),
+            Parameter("optimiser", Choice(())),
+            Parameter("momentum", Float(0.9, 0.1), when=(Condition("flavour", ("sgd",)),)),
+        )
+    ),
+    fixed={"drop_out": 0.5},
+    evaluation=Evaluation(folds=60, epochs=9),
+    resources=Resources(cpus=32, gpus=4),
+    budget=Budget(trials=-5, wall_time=timedelta(seconds=-1)),
+)
+
+
+def test_everything_wrong_is_reported_at_once() -> None:
+    """Mistakes of the reader, the definition, the card, the data and the cluster come together, each once."""
+    data = (
+        Violation("evaluation.folds", "the smallest class has 3 members", "use at most 3"),
+        Violation("dataset.uri", "lies outside the data roots", "move it"),
+        Violation("dataset.target", "there is no column 'label'", "use one of y"),
+    )
+    around = replace(AROUND, inspection=Inspection("", 0, data, classification=False))
+    found = (Violation("colour", "there is no such field", "remove it"),)
+    assert sorted(_paths(BAD, around, found)) == [
+        "budget.trials",
+        "budget.wall_time",
+        "colour",
+        "dataset.target",
+        "dataset.uri",
+        "evaluation.folds",
+        "fixed.drop_out",
+        "objectives[0].metric",
+        "resources.cpus",
+        "resources.gpus",
+        "search_space.lr.loguniform",
+        "search_space.momentum.uniform",
+        "search_space.momentum.when.flavour",
+        "search_space.optimiser",
+        "search_space.optimiser.choice",
+    ]
+
+
+def test_promotion_without_checkpoints_is_reported_with_the_rest() -> None:
+    """That a trainable cannot pause is told beside other mistakes, even where those touch the ladder."""
+    draft = replace(BAD, trainable="forgetful", mode=SchedulerMode.PROMOTION, scheduler=replace(PROMOTION, eta=0))
+    paths = _paths(draft)
+    assert {"scheduler.mode", "scheduler.eta", "budget.trials"} <= set(paths)
+    assert len(paths) == len(set(paths))
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "mode", "allowed"),
+    [
+        (Evaluation(epochs=9), SchedulerMode.PROMOTION, False),
+        (Evaluation(epochs=9), SchedulerMode.STOPPING, True),
+        (Evaluation(epochs=2), SchedulerMode.PROMOTION, True),
+        (Evaluation(folds=5, epochs=1), SchedulerMode.PROMOTION, True),
+        (CLIMBING, SchedulerMode.STOPPING, True),
+        (replace(CLIMBING, ladder=(Fidelity(1, 9), Fidelity(5, 9))), SchedulerMode.PROMOTION, True),
+        (replace(CLIMBING, ladder=(Fidelity(1, 3), Fidelity(5, 9))), SchedulerMode.PROMOTION, False),
+        (replace(CLIMBING, ladder=(Fidelity(1, 3), Fidelity(5, 9))), SchedulerMode.STOPPING, True),
+        (replace(CLIMBING, ladder=(Fidelity(1, 3), Fidelity(3, 3), Fidelity(5, 9))), SchedulerMode.STOPPING, False),
+    ],
+)
+def test_trainable_without_checkpoints_is_never_paused(
+    evaluation: Evaluation, mode: SchedulerMode, allowed: bool
+) -> None:
+    """A ladder that makes a fold run wait in mid-training is refused where that would lose it, and only there."""
+    draft = StudyDraft("forgetful", evaluation=evaluation, scheduler=Scheduler(mode=mode), mode=mode)
+    if allowed:
+        assert _define(draft).scheduler.mode is mode
+    else:
+        assert _paths(draft) == ["scheduler.mode"]
+    assert _define(replace(draft, trainable="torch_cnn")).scheduler.mode is mode
+
+
+def test_unknown_names_get_the_nearest_known_one() -> None:
+    """Unknown trainables, parameters and metrics are answered with the nearest name there is."""
+    with pytest.raises(InvalidStudy, match="did you mean 'torch_cnn'"):
+        _define(StudyDraft("torch_cn"))
+    with pytest.raises(InvalidStudy, match="did you mean 'accuracy'"):
+        _define(replace(DRAFT, objectives=(Objective("acuracy", Goal.MAXIMIZE),)))
+    with pytest.raises(InvalidStudy, match="did you mean 'momentum'"):
+        _define(replace(DRAFT, fixed={"momentun": 0.5}))
+    assert _paths(StudyDraft("")) == ["trainable"]
+
+
+def test_unknown_trainable_does_not_hide_the_other_mistakes() -> None:
+    """What can be said without the trainable's card is said beside that it is unknown."""
+    assert {"trainable", "budget.trials", "resources.gpus"} <= set(_paths(replace(BAD, trainable="nothing_like_it")))
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.TPE, Algorithm.SOBOL])
+@pytest.mark.parametrize("by_card", [True, False])
+def test_grid_values_belong_to_grid_search(algorithm: Algorithm, by_card: bool) -> None:
+    """Grid values, written or by default, are refused where they are not enumerated; grid and random take them."""
+    space = SearchSpace((Parameter("lr", Choice((0.1, 0.2), grid=True)),))
+    around = replace(AROUND, cards={"torch_cnn": replace(CARD, space=space)})
+    draft = DRAFT if by_card else replace(DRAFT, space=space)
+    assert _paths(replace(draft, search=Search(algorithm)), around) == ["search_space.lr.grid"]
+    for enumerating in (Algorithm.GRID, Algorithm.RANDOM):
+        assert _define(replace(draft, search=Search(enumerating)), around).space == space
+
+
+def test_grid_over_an_interval_is_refused_unless_it_is_fixed() -> None:
+    """A grid cannot enumerate the default space's interval; fixing that parameter is a remedy."""
+    space = SearchSpace((Parameter("lr", Float(0.0, 1.0)), Parameter("n", Choice((1, 2)))))
+    around = replace(AROUND, cards={"torch_cnn": replace(CARD, space=space)})
+    draft = replace(DRAFT, search=Search(Algorithm.GRID))
+    assert _paths(draft, around) == ["search_space.lr.uniform"]
+    assert _define(replace(draft, fixed={"lr": 0.5}), around).space.names() == ("n",)
+
+
+def test_ray_tune_forms_take_any_names() -> None:
+    """A trainable that declares nothing takes any parameter and metric, but needs them written, and has no folds."""
+    space = SearchSpace((Parameter("width", Integer(1, 9)),))
+    spec = _define(StudyDraft("tune_fn", objectives=(Objective("anything", Goal.MINIMIZE),), space=space))
+    assert spec.space == space
+    assert sorted(_paths(StudyDraft("tune_fn", evaluation=Evaluation(folds=5)))) == [
+        "evaluation.folds",
+        "objectives",
+        "search_space",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("resources", "paths"),
+    [
+        (Resources(cpus=16), []),
+        (Resources(cpus=17), ["resources.cpus"]),
+        (Resources(cpus=1, gpus=0.5), []),
+        (Resources(cpus=1, gpus=2), ["resources.gpus"]),
+        (Resources(cpus=20, gpus=2), ["resources.gpus", "resources.cpus"]),
+    ],
+)
+def test_resources_must_fit_a_node(resources: Resources, paths: list[str]) -> None:
+    """What no single node has is refused; before the cluster is known nothing is."""
+    draft = replace(DRAFT, resources=resources)
+    if paths:
+        assert _paths(draft) == paths
+    else:
+        assert _define(draft).resources == resources
+    assert _define(draft, replace(AROUND, nodes=())).resources == resources

@@ -1,0 +1,157 @@
+"""Studies by the front door: names, repeats, stopping, deleting, listing."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from searchd.domain.errors import (
+    InvalidArgument,
+    InvalidStudy,
+    RequestReused,
+    StudyActive,
+    StudyExists,
+    StudyNotFound,
+    Violation,
+)
+from searchd.domain.study import Budget, Dataset, Scheduler, SchedulerAlgorithm, Split, StudyState, study_name
+from searchd.domain.trial import Origin, TrialNumber
+from tests.unit.service.service_house import CARD, World, soon
+
+NAME = study_name("default", "a")
+
+
+async def test_default_configuration_is_trial_one_without_what_is_fixed() -> None:
+    """Trial 1 has the trainable's default values of all parameters that the study does not fix."""
+    world = World()
+    card = replace(CARD, default={"x": 0.5, "depth": 3})
+    async with world.serving(cards=[card]) as house:
+        study = await house.create(dataset=Dataset(builtin="digits"), fixed={"depth": 7})
+        assert (study.code, study.data, study.spec.evaluation.split) == ("c0de", "da7a", Split.STRATIFIED)
+        first = world.store.trial(NAME, TrialNumber(1))
+        assert (first.origin, first.parameters) == (Origin.DEFAULT, {"x": 0.5})
+
+
+async def test_violations_of_decoding_are_reported_and_nothing_is_stored() -> None:
+    """What the file's reader found is refused together with the service's own findings; nothing is created."""
+    world = World()
+    found = Violation("colour", "there is no such field", "remove it")
+    async with world.serving() as house:
+        with pytest.raises(InvalidStudy) as refusal:
+            await house.create(violations=[found], budget=Budget(trials=-3))
+        assert [v.path for v in refusal.value.violations] == ["colour", "budget.trials"]
+        with pytest.raises(InvalidArgument, match="study_id"):
+            await house.create("Not An Id")
+        assert list(await house.studies.list("default", None, {}, None, 10)) == []
+
+
+async def test_validation_alone_creates_nothing() -> None:
+    """With validate_only the study that would be is answered, and nothing is stored."""
+    world = World()
+    async with world.serving() as house:
+        assert (await house.create(validate_only=True)).name == NAME
+        with pytest.raises(StudyNotFound):
+            await house.studies.get(NAME)
+
+
+async def test_names_are_made_up_and_never_shared() -> None:
+    """Without an id studies are named after the trainable and numbered; creations at once get names of their own."""
+    world = World()
+    async with world.serving() as house:
+        await house.create("torch-cnn-2")
+        made = await soon(asyncio.gather(*(house.create("") for _ in range(4))))
+    names = sorted(study.name.rsplit("/", 1)[1] for study in made)
+    assert names == ["torch-cnn-1", "torch-cnn-3", "torch-cnn-4", "torch-cnn-5"]
+
+
+async def test_existing_name_gives_the_study_or_what_differs() -> None:
+    """The same definition again is the study that exists, ended or not; another one names the fields that differ."""
+    world = World()
+    async with world.serving() as house:
+        first = await house.create(seed=3)
+        assert (await house.create(seed=3)).created_at == first.created_at
+        with pytest.raises(StudyExists) as refusal:
+            await house.create(seed=4, labels={"team": "vision"})
+        assert refusal.value.differing == ("seed", "labels")
+        await house.ended(NAME)
+        assert (await house.create(seed=3)).state is StudyState.SUCCEEDED
+        with pytest.raises(StudyExists):
+            await house.create(seed=4)
+
+
+async def test_creations_of_one_name_at_once_make_one_study() -> None:
+    """Of many callers that create one name together all get the one study, or are told what differs from it."""
+    world = World()
+    async with world.serving() as house:
+        same = asyncio.gather(*(house.create(seed=1) for _ in range(10)))
+        other = asyncio.gather(*(house.create(seed=2) for _ in range(10)), return_exceptions=True)
+        alike, others = await soon(same), await soon(other)
+    assert {(study.name, study.spec.seed) for study in alike} == {(NAME, 1)}
+    assert all(isinstance(refusal, StudyExists) for refusal in others)
+
+
+async def test_request_id_makes_a_repeat_harmless() -> None:
+    """The same request_id gives the first answer, after a restart as well; with another body it is refused."""
+    world = World()
+    async with world.serving() as house:
+        first = await house.create("", request_id="r1")
+        again = await house.create("", request_id="r1")
+        assert (again.name, again.created_at) == (first.name, first.created_at)
+        with pytest.raises(RequestReused):
+            await house.create("", request_id="r1", digest="other")
+        await house.ended(first.name)
+        stopped = await house.studies.stop(first.name, request_id="r2", digest="d")
+        assert stopped.state is StudyState.SUCCEEDED
+    async with world.serving() as house:
+        assert (await house.create("", request_id="r1")).name == first.name
+        with pytest.raises(RequestReused):
+            await house.studies.delete(first.name, request_id="r1", digest="delete")
+        await house.studies.delete(first.name, request_id="r3", digest="delete")
+        await house.studies.delete(first.name, request_id="r3", digest="delete")
+        with pytest.raises(StudyNotFound):
+            await house.studies.delete(first.name, request_id="r4", digest="delete")
+
+
+async def test_repeats_in_flight_make_one_study() -> None:
+    """A request that is repeated before its first answer is out is still carried out once."""
+    world = World()
+    async with world.serving() as house:
+        world.store.release.clear()
+        repeats = [asyncio.create_task(house.create("", request_id="r1")) for _ in range(5)]
+        await house.until(world.store.waiting.is_set)
+        repeats += [asyncio.create_task(house.create("", request_id="r1")) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        world.store.release.set()
+        assert len({study.name for study in await soon(asyncio.gather(*repeats))}) == 1
+        assert len(await house.studies.list("default", None, {}, None, 10)) == 1
+
+
+async def test_stop_and_delete() -> None:
+    """A running study cannot be deleted; it can be stopped, again and again, and then deleted."""
+    world = World()
+    async with world.serving() as house:
+        await house.create(scheduler=Scheduler(SchedulerAlgorithm.NONE), budget=Budget(trials=100_000))
+        await house.until(lambda: world.store.study(NAME).state is StudyState.RUNNING)
+        with pytest.raises(StudyActive):
+            await house.studies.delete(NAME, request_id="", digest="")
+        await house.studies.stop(NAME, request_id="", digest="")
+        assert (await house.ended(NAME)).state is StudyState.STOPPED
+        assert (await house.studies.stop(NAME, request_id="", digest="")).state is StudyState.STOPPED
+        await house.studies.delete(NAME, request_id="", digest="")
+        with pytest.raises(StudyNotFound):
+            await house.studies.stop(NAME, request_id="", digest="")
+        assert (await house.create()).state is StudyState.PENDING
+
+
+async def test_listing_filters_and_pages() -> None:
+    """Studies are listed in name order, by state and labels, after a name."""
+    world = World(nodes=[])
+    async with world.serving() as house:
+        for i in range(4):
+            await house.create(f"s{i}", labels={"half": str(i % 2)})
+        listed = await house.studies.list("default", None, {"half": "1"}, None, 10)
+        assert [s.name[-2:] for s in listed] == ["s1", "s3"]
+        after = await house.studies.list("default", None, {}, study_name("default", "s1"), 1)
+        assert [s.name[-2:] for s in after] == ["s2"]
+        ended = frozenset({StudyState.SUCCEEDED})
+        assert list(await house.studies.list("default", ended, {}, None, 10)) == []

@@ -1,0 +1,131 @@
+"""Watches: every event once and in order, from any revision on, until the end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from searchd.domain.errors import Overloaded, RevisionExpired, StudyNotFound
+from searchd.domain.facts import Bookmark, Event, StudyDeleted, StudyPut
+from searchd.domain.study import Budget, StudyName, StudyState, study_name
+from tests.unit.service.service_house import ServiceHouse, World, soon
+
+NAME = study_name("default", "a")
+
+
+async def _read(events: AsyncIterator[Event | Bookmark]) -> list[Event]:
+    return [event async for event in events if isinstance(event, Event)]
+
+
+def _stored(house: ServiceHouse, name: StudyName) -> list[Event]:
+    return list(house.store.events(0, name, 10**6))
+
+
+async def test_watch_shows_every_event_once_and_in_order() -> None:
+    """From revision 0 a watch shows exactly what the log holds of its study, whatever else goes on, and then ends."""
+    world = World()
+    async with world.serving() as house:
+        await house.create()
+        watching = asyncio.create_task(_read(house.watches.watch(NAME, 0)))
+        await house.create("other")
+        seen = await soon(watching)
+        assert seen == _stored(house, NAME)
+        last = seen[-1].fact
+        assert isinstance(last, StudyPut)
+        assert last.study.state is StudyState.SUCCEEDED
+        assert await soon(_read(house.watches.watch(NAME, 0))) == seen
+
+
+async def test_watch_resumes_after_any_revision() -> None:
+    """A watch that was cut goes on after the last revision it saw, without a gap or a repeat."""
+    world = World()
+    async with world.serving() as house:
+        await house.create()
+        seen: list[Event] = []
+        while not seen or not _ended(seen[-1]):
+            watch = house.watches.watch(NAME, seen[-1].revision if seen else 0)
+            async for event in watch:
+                if isinstance(event, Event):
+                    seen.append(event)
+                    if event.revision % 7 == 0:
+                        break
+            await watch.aclose()  # type: ignore[attr-defined]
+        assert seen == _stored(house, NAME)
+
+
+def _ended(event: Event) -> bool:
+    return isinstance(event.fact, StudyPut) and event.fact.study.state.ended
+
+
+async def test_watch_of_an_ended_study_ends_even_after_its_last_event() -> None:
+    """Resuming after the very last revision gives nothing and ends."""
+    world = World()
+    async with world.serving() as house:
+        await house.create()
+        await house.ended(NAME)
+        last = _stored(house, NAME)[-1].revision
+        assert await soon(_read(house.watches.watch(NAME, last))) == []
+
+
+async def test_quiet_watch_sends_bookmarks_to_resume_from() -> None:
+    """While nothing happens to the study a bookmark comes now and then, with a revision that misses nothing."""
+    world = World(nodes=[])
+    async with world.serving() as house:
+        await house.create()
+        watch = house.watches.watch(NAME, 0)
+        bookmark = None
+        async for event in watch:
+            if isinstance(event, Bookmark):
+                if bookmark is None:
+                    await house.create("noise")
+                elif event.revision > bookmark.revision:
+                    break
+                bookmark = event
+        await watch.aclose()  # type: ignore[attr-defined]
+        assert bookmark is not None
+        assert event.revision == world.store.revision()
+        stopped = await house.studies.stop(NAME, request_id="", digest="")
+        rest = await soon(_read(house.watches.watch(NAME, event.revision)))
+        assert stopped.name == NAME
+        assert [e.fact.study.state for e in rest if isinstance(e.fact, StudyPut)][-1] is StudyState.STOPPED
+
+
+async def test_watch_ends_when_its_study_is_deleted() -> None:
+    """Somebody who watches an ended study's successor sees the deletion as the last event."""
+    world = World()
+    async with world.serving() as house:
+        await house.create(budget=Budget(trials=1))
+        await house.ended(NAME)
+        last = _stored(house, NAME)[-1].revision
+        await house.studies.delete(NAME, request_id="", digest="")
+        await house.create()
+        seen = await soon(_read(house.watches.watch(NAME, last)))
+        assert isinstance(seen[0].fact, StudyDeleted)
+        assert len(seen) == 1
+
+
+async def test_watch_refuses_what_it_cannot_show() -> None:
+    """An unknown study, a revision that is gone and one watch too many are each refused by name."""
+    world = World(nodes=[])
+    async with world.serving() as house:
+        with pytest.raises(StudyNotFound):
+            await soon(_read(house.watches.watch(NAME, 0)))
+        await house.create()
+        for i in range(5):
+            await house.create(f"s{i}")
+        world.store.trim_events(2)
+        with pytest.raises(RevisionExpired):
+            await soon(_read(house.watches.watch(NAME, 0)))
+        now = world.store.revision()
+        open_ones = [asyncio.create_task(_read(house.watches.watch(NAME, now))) for _ in range(3)]
+        await asyncio.sleep(0.02)
+        with pytest.raises(Overloaded):
+            await soon(_read(house.watches.watch(NAME, now)))
+        for task in open_ones:
+            task.cancel()
+        await asyncio.gather(*open_ones, return_exceptions=True)
+        again = asyncio.create_task(_read(house.watches.watch(NAME, now)))
+        await asyncio.sleep(0.02)
+        assert not again.done()
+        await house.loop.stop()
+        assert await soon(again) == []
