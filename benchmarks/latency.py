@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.ours import definition, finished, seconds_for, server
+from benchmarks.ours import definition, finished, server, warm_up
 from benchmarks.report import Aim, Figure, Report
 from searchd.client import Client
 from searchd.domain.measurement import Measurement
@@ -32,7 +32,7 @@ def measure(quick: bool) -> Report:
         folder = Path(name)
         _edit(folder, 0)
         with server(MODULE, folder) as running:
-            seconds_for(running.client, [definition("edited", 4)])
+            warm_up(running.client, definition("edited", 4))
             known = [_seconds_to_first(running.client, seed, 0) for seed in range(QUICK_REPEATS if quick else REPEATS)]
             changed = []
             for version in range(1, 1 + (QUICK_EDITS if quick else EDITS)):

@@ -18,7 +18,7 @@ from searchd.cli.shutdown import end_everything
 from searchd.client import Client, Study, StudyHandle
 from searchd.domain.study import StudyState
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.02
 """How often a study is looked at; watching it would cost a core that the trials need."""
 
 SPACE = {"x": {"uniform": [LOW, HIGH]}}
@@ -92,6 +92,14 @@ def finished(handle: StudyHandle) -> Study:
     if study.state is not StudyState.SUCCEEDED:
         raise RuntimeError(f"{study.name} ended {study.state}: {study.reason}")
     return study
+
+
+def warm_up(client: Client, study: dict[str, Any]) -> None:
+    """Run a study twice, so that all workers have trained: the first run may end before the last one is ready."""
+    finished(client.create_study(study))
+    while any(pool.starting for pool in client.cluster().pools):
+        time.sleep(POLL_SECONDS)
+    finished(client.create_study(study))
 
 
 def seconds_for(client: Client, studies: Sequence[dict[str, Any]]) -> list[float]:

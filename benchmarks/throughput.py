@@ -7,16 +7,17 @@ first, Ray Tune is timed from its first completions on, the loops run some trial
 import statistics
 
 from benchmarks.arms import fresh_ray, run_peer
-from benchmarks.ours import definition, seconds_for, server
+from benchmarks.ours import definition, seconds_for, server, warm_up
 from benchmarks.report import Aim, Figure, Ratio, Report
 from benchmarks.trainables_for_benchmarks import MODULE
 from searchd.conductor.dispatch import MOST_IN_FLIGHT
 
-TRIALS, QUICK_TRIALS = 4000, 600
+TRIALS, QUICK_TRIALS = 10_000, 2000
+WARM_UP_TRIALS = 500
 TUNE_TRIALS = {"default": (20, 8), "fastest": (200, 100)}
 """Trials of Ray Tune, in full and quick: fewer, since it is slower, and slower still the more there are."""
 
-SAME_DEPTH_SCALE = 5
+SAME_DEPTH_SCALE = 10
 REPEATS = 3
 
 
@@ -48,7 +49,7 @@ def measure(quick: bool) -> Report:
 def _ours(trials: int) -> float:
     study = definition("benchmark_trivial", trials)
     with server(MODULE) as running:
-        seconds_for(running.client, [study | {"budget": {"trials": QUICK_TRIALS}, "seed": 0}])
+        warm_up(running.client, study | {"budget": {"trials": WARM_UP_TRIALS}})
         seconds = seconds_for(running.client, [study | {"seed": seed + 1} for seed in range(REPEATS)])
     return trials / statistics.median(seconds)
 

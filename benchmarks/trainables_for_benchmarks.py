@@ -1,4 +1,4 @@
-"""The trainables that the benchmarks register with a server."""
+"""The trainables that take no time, for a server to register."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.work import HIGH, LOW, square, train_network
+from benchmarks.work import HIGH, LOW, square
 from searchd.trainable import Context, randint, trainable, uniform
 
 MODULE = "benchmarks.trainables_for_benchmarks"
@@ -21,12 +21,6 @@ HELD_FOLDER = "BENCHMARK_HELD_FOLDER"
 def benchmark_trivial(ctx: Context) -> Iterator[dict[str, Any]]:
     """One epoch that takes no time."""
     yield {"loss": square(ctx.params.x)}
-
-
-@trainable(metrics=LOSS, space={**X, "iterations": randint(1, 1_000_000_000)})
-def benchmark_network(ctx: Context) -> Iterator[dict[str, Any]]:
-    """One epoch of as many ``iterations`` as are fixed."""
-    yield {"loss": train_network(ctx.params.iterations, ctx.seed)}
 
 
 @trainable(metrics=LOSS, space={**X, "study": randint(1, 1_000_000), "free": randint(1, 1_000_000)})

@@ -8,9 +8,10 @@ once may slow each other, which is why plain processes are the yardstick.
 import statistics
 
 from benchmarks.arms import SLOTS, fresh_ray, run_peer
-from benchmarks.ours import definition, seconds_for, server
+from benchmarks.ours import definition, seconds_for, server, warm_up
+from benchmarks.peers.bare_processes import WARM_UP_ITERATIONS
 from benchmarks.report import Aim, Figure, Ratio, Report
-from benchmarks.trainables_for_benchmarks import MODULE
+from benchmarks.training_for_benchmarks import MODULE
 
 SOLO_SECONDS = 1.5
 TRIALS, QUICK_TRIALS = 24, 8
@@ -53,10 +54,10 @@ def _bare(trials: int, iterations: int) -> float:
 
 def _ours(trials: int, iterations: int) -> float:
     """From submission to the end, on a server whose workers have trained before."""
-    warm_up = definition("benchmark_network", 2 * SLOTS, fixed={"iterations": 50})
     study = definition("benchmark_network", trials, fixed={"iterations": iterations})
     with server(MODULE) as running:
-        return seconds_for(running.client, [warm_up, study])[-1]
+        warm_up(running.client, definition("benchmark_network", 2 * SLOTS, fixed={"iterations": WARM_UP_ITERATIONS}))
+        return seconds_for(running.client, [study])[0]
 
 
 def _tune(setup: str, trials: int, iterations: int) -> float:

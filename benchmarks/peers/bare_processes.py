@@ -7,7 +7,7 @@ import time
 from multiprocessing.queues import SimpleQueue
 
 from benchmarks.arms import write_result
-from benchmarks.work import seconds_to_train, train_network
+from benchmarks.training import seconds_to_train, train_network
 
 WARM_UP_ITERATIONS = 50
 CALIBRATION_ITERATIONS = 500

@@ -90,7 +90,7 @@ def _objective(work: str, iterations: int) -> Any:
         return {"loss": square(config["x"])}
 
     def network(config: dict[str, Any]) -> dict[str, float]:  # noqa: ARG001  # as long for every configuration
-        from benchmarks.work import train_network
+        from benchmarks.training import train_network
 
         return {"loss": train_network(iterations, 0)}
 

@@ -72,6 +72,8 @@ class ActiveStudy:
         self.rungs = list(progress.rungs) or [0] * len(self.ladder)
         self.finishers = 0
         """Searched trials that completed the top rung."""
+        self.contenders = 0
+        """Those, and the ones that were stopped on it."""
         self.climbing: set[TrialNumber] = set()
         """Searched trials that are running."""
         self.last_failure = ""
@@ -130,6 +132,8 @@ class ActiveStudy:
             self._consider(trial, rung)
         if trial.state is TrialState.COMPLETED and trial.origin is not Origin.DEFAULT:
             self.finishers += 1
+        if trial.state.ended and trial.rung >= len(self.ladder) - 1 and trial.origin is not Origin.DEFAULT:
+            self.contenders += 1
         if trial.state in (TrialState.FAILED, TrialState.INFEASIBLE):
             self.last_failure = f"trial {trial.number}: {trial.reason}"
         if trial.state is TrialState.RUNNING and trial.origin is not Origin.DEFAULT:

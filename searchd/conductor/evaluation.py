@@ -89,7 +89,7 @@ def _scored(active: ActiveStudy, trial: Trial, index: int, epoch: int) -> Trial:
     score = active.counted_score(run, active.traces[trial.number, index])
     if score is None or (run.scores and run.scores[-1][0] >= epoch):
         return trial
-    return trial.with_fold_run(index, replace(run, scores=(*run.scores, (epoch, score))))
+    return trial.with_fold_run(index, replace(run, scores=(*run.scores, (epoch, score)), epoch=max(run.epoch, epoch)))
 
 
 def _segment_ended(mind: Mind, active: ActiveStudy, trial: Trial, index: int, ended: Ended, now: datetime) -> Trial:
@@ -255,8 +255,13 @@ def has_work(active: ActiveStudy) -> bool:
 
 
 def finishing(active: ActiveStudy) -> bool:
-    """Whether paused trials should be promoted out of turn: no new trials come, and too few will complete the top."""
-    return active.no_more_trials and active.finishers + len(active.climbing) < FINISHERS
+    """Whether paused trials should be promoted out of turn: no new trials come, and too few will complete the top.
+
+    Where trial after trial loses its race at the top, no more than twice that many are sent there.
+    """
+    climbing = len(active.climbing)
+    few = active.finishers + climbing < FINISHERS and active.contenders + climbing < 2 * FINISHERS
+    return few and active.no_more_trials
 
 
 def next_segment(mind: Mind, active: ActiveStudy, now: datetime) -> Segment | None:

@@ -15,22 +15,27 @@ from searchd.ports.engine import Node
 _logger = logging.getLogger(__name__)
 
 
-def connect(address: str, namespace: str, environment: Mapping[str, str]) -> None:
+def connect(address: str, namespace: str, environment: Mapping[str, str]) -> str:
     """Connect this process; it may have one connection at a time.
 
     Args:
-        address: Host and port of the cluster's control service.
+        address: Host and port of the cluster's control service, or ``auto`` for the one on this machine.
         namespace: Where the names of this server's workers live.
         environment: Put into this process's environment first.
+
+    Returns:
+        Host and port of the control service.
 
     Raises:
         RayUnavailable: the cluster cannot be reached, or refuses.
     """
     _prepare(environment)
-    if not answers(address):
+    if ":" in address and not answers(address):
         raise RayUnavailable(f"nothing answers at {address}", "start Ray there, or name another address")
     import ray  # noqa: PLC0415  # not before its environment is in place
 
+    # Its remark that SIGTERM is not handled off the main thread is no news to the server, which handles it.
+    logging.getLogger("ray").setLevel(logging.ERROR)
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
@@ -45,6 +50,7 @@ def connect(address: str, namespace: str, environment: Mapping[str, str]) -> Non
             signal.signal(signal.SIGTERM, handler)
     # Ray prints its comments on dead workers to standard output, which belongs to the server.
     ray._private.worker._worker_logs_enabled = False
+    return str(ray.get_runtime_context().gcs_address)
 
 
 def disconnect() -> None:

@@ -99,6 +99,7 @@ class RayEngine:
         self._workers: dict[WorkerId, RemoteWorker] = {}
         self._nodes: tuple[Node, ...] = ()
         self._connected = False
+        self._address = settings.address
         self._remote_class: Any = None
 
     def start(self, epoch: int) -> None:
@@ -266,7 +267,7 @@ class RayEngine:
     # The cluster
 
     def _connect(self) -> None:
-        connection.connect(self._settings.address, self._settings.namespace, self._settings.environment)
+        self._address = connection.connect(self._settings.address, self._settings.namespace, self._settings.environment)
         from searchd.engines.ray.actor import remote_class  # noqa: PLC0415  # loads Ray
 
         self._remote_class = remote_class()
@@ -276,7 +277,7 @@ class RayEngine:
         """On a thread of its own, since a cluster that is gone answers slowly."""
         while not self._closing.wait(self._settings.poll_interval.total_seconds()):
             try:
-                if not answers(self._settings.address):
+                if not answers(self._address):
                     self._mailbox.put(self._cut_off)
                 elif self._connected:
                     self._mailbox.put(partial(self._nodes_are, connection.nodes()))
@@ -294,7 +295,7 @@ class RayEngine:
         """Leave a cluster whose control service is gone: Ray would end this process after a minute."""
         if not self._connected:
             return
-        _logger.error("Ray's control service at %s does not answer any more; disconnecting", self._settings.address)
+        _logger.error("Ray's control service at %s does not answer any more; disconnecting", self._address)
         self._connected = False
         for worker in list(self._workers.values()):
             self._gone(worker, LossCause.DIED, "the control service of Ray was lost")
@@ -309,7 +310,7 @@ class RayEngine:
         except RayUnavailable as error:
             _logger.warning("%s", error)
             return
-        _logger.info("reconnected to Ray at %s", self._settings.address)
+        _logger.info("reconnected to Ray at %s", self._address)
         # They were given up when the connection was lost, and what they held was handed out again.
         for _, handle in named_actors():
             kill(handle)

@@ -7,6 +7,7 @@ has a little noise that its parameters and the fold decide.
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -108,6 +109,23 @@ class Recorder:
     def reported(self) -> list[SegmentReported]:
         """All messages of workers, in order."""
         return [e for e in self.events if isinstance(e, SegmentReported)]
+
+
+class LateEnds(Recorder):
+    """An engine whose workers say that a segment ended a moment after its last report, in a message of its own."""
+
+    def __init__(self, cluster: SimulatedCluster, deliver: Callable[[EngineEvent], None]) -> None:
+        super().__init__(cluster, deliver)
+        self._cluster = cluster
+
+    def _deliver(self, event: EngineEvent) -> None:
+        if not isinstance(event, SegmentReported) or event.ended is None:
+            super()._deliver(event)
+            return
+        if event.reports:
+            super()._deliver(replace(event, ended=None))
+        end = replace(event, reports=())
+        self._cluster.plan(timedelta(milliseconds=100), lambda: super(LateEnds, self)._deliver(end))
 
 
 class House:

@@ -8,8 +8,6 @@ from typing import ClassVar
 
 import pytest
 
-from searchd.conductor.dispatch import DEADLINE_SLACK
-from searchd.conductor.workers import check_deadline
 from searchd.domain.facts import TrialPut
 from searchd.domain.study import (
     Algorithm,
@@ -27,23 +25,17 @@ from searchd.domain.trial import FoldRunState, TrialNumber, TrialState
 from searchd.engines.simulated import Behaviour, Epoch
 from searchd.ports.engine import (
     Acknowledge,
-    Ended,
-    KillWorker,
     LossCause,
     Node,
-    Outcome,
-    Report,
     Segment,
-    SegmentReported,
     WorkerId,
     WorkerLost,
     WorkerReady,
 )
-from searchd.ports.scheduler import Verdict
 from searchd.ports.searcher import Observation, SearchCommand, Tell
 from searchd.schedulers.asha import AshaPromotion
 from searchd.searchers.local import LocalSearchers
-from tests.unit.conductor.simulated import House, reports, score, times_out_at, trains
+from tests.unit.conductor.simulated import House, reports, score, trains
 
 NONE = Scheduler(SchedulerAlgorithm.NONE)
 ASHA = Scheduler()
@@ -221,79 +213,6 @@ def test_death_counts_only_against_what_ran() -> None:
     assert len(house.in_state(name, TrialState.COMPLETED)) == 60
 
 
-@pytest.mark.parametrize("seconds", [20, 600])
-def test_hanging_segment_is_killed_at_its_timeout(seconds: int) -> None:
-    """A segment that outlives segment_timeout is killed then, its trial FAILED at once; the others go on."""
-    house = House(behaviour=times_out_at(2))
-    timeout = timedelta(seconds=seconds)
-    name = house.create(
-        scheduler=NONE, evaluation=Evaluation(epochs=3), budget=Budget(trials=9), retry=Retry(segment_timeout=timeout)
-    )
-    house.run()
-    trial = house.trial(name, 2)
-    assert trial.state is TrialState.FAILED
-    assert trial.reason == f"timed out: the segment ran longer than {seconds} s"
-    assert trial.started_at is not None
-    assert trial.ended_at is not None
-    assert timeout <= trial.ended_at - trial.started_at <= timeout + timedelta(seconds=1)
-    assert len(house.in_state(name, TrialState.COMPLETED)) == 8
-    assert house.study(name).state is StudyState.SUCCEEDED
-
-
-def test_timeout_counts_per_segment_not_per_worker() -> None:
-    """A worker that runs many segments, each within the timeout, is never killed."""
-    house = House()
-    name = house.create(
-        scheduler=NONE,
-        evaluation=Evaluation(epochs=9),
-        budget=Budget(trials=40),
-        retry=Retry(segment_timeout=timedelta(seconds=10)),
-    )
-    house.run()
-    assert not [c for c in house.engine.commands if isinstance(c, KillWorker)]
-    assert len(house.in_state(name, TrialState.COMPLETED)) == 40
-
-
-def test_short_timeout_holds_on_a_worker_that_served_a_long_one() -> None:
-    """A worker's earlier, later-ending deadline does not delay that of the segment it runs now."""
-    house = House([Node("a", 1, 0)], times_out_at(2))
-    patient = Retry(segment_timeout=timedelta(hours=9))
-    long = house.create("long", scheduler=NONE, budget=Budget(trials=1), retry=patient)
-    house.run()
-    assert house.study(long).state is StudyState.SUCCEEDED
-    name = house.create(scheduler=NONE, budget=Budget(trials=3), retry=Retry(segment_timeout=timedelta(seconds=30)))
-    began = house.clock.now()
-    house.run()
-    trial = house.trial(name, 2)
-    assert trial.state is TrialState.FAILED
-    assert trial.ended_at is not None
-    assert trial.ended_at - began < timedelta(minutes=1)
-
-
-def test_segment_that_ends_before_the_kill_arrives_is_not_blamed() -> None:
-    """If the overdue segment ends just before its worker is killed, the next one in line is handed out unharmed."""
-
-    def brief_then_slow(segment: Segment, epoch: int) -> Iterator[Epoch]:
-        yield Epoch({"accuracy": 1.0}, timedelta(milliseconds=20 if segment.trial < 4 else 900))
-
-    house = House([Node("a", 1, 0)], brief_then_slow)
-    name = house.create(scheduler=NONE, budget=Budget(trials=30), default=None, retry=Retry(attempts=1))
-    mind = house.server.conductor.mind
-    house.run(lambda: any(len(w.held) > 1 and w.held[0][0].trial >= 4 for w in mind.cluster.workers.values()))
-    (worker,) = mind.cluster.workers.values()
-    first, second = worker.held[0], worker.held[1]
-    worker.deadline = worker.timer = house.clock.now()
-    check_deadline(mind, worker, house.clock.now())
-    reached = Ended(Outcome.REACHED, 1)
-    report = Report(1, {"accuracy": 1.0}, 0.9, house.clock.now())
-    house.server.post(SegmentReported(worker.id, 999, first[0], first[1], (report,), reached))
-    house.server.post(WorkerLost(worker.id, LossCause.KILLED, "timed out"))
-    house.server.turn()
-    assert house.trial(name, first[0].trial).state is TrialState.COMPLETED
-    assert house.trial(name, second[0].trial).state is TrialState.RUNNING
-    assert house.trial(name, second[0].trial).fold_runs[0].losses == 0
-
-
 def test_repeated_stale_and_foreign_reports_change_nothing() -> None:
     """Every message of a whole study, delivered again after each new one and with wrong attempts, leaves no fact."""
     house = House([Node("a", 2, 0)])
@@ -355,27 +274,11 @@ def test_verdict_after_a_dead_worker_uses_the_newest_attempt() -> None:
     assert {m.attempt for m in measurements} == {2}
 
 
-def test_paused_verdict_is_final_until_promotion() -> None:
-    """Under promotion a trial hands out nothing between its rung and its promotion."""
+def test_paused_trial_holds_no_worker() -> None:
+    """Under promotion a trial that waits at its rung has nothing with a worker and nothing to hand out."""
     house = House()
-    assert AshaPromotion(3).completed(TrialNumber(1), 0, 1.0) is Verdict.PAUSE
-    name = house.create(evaluation=Evaluation(epochs=9), budget=Budget(trials=9), default=None)
+    house.create(evaluation=Evaluation(epochs=9), budget=Budget(trials=9), default=None)
     house.run()
-    puts: dict[int, list[TrialState]] = {}
-    for fact in house.facts():
-        if isinstance(fact, TrialPut) and fact.trial.study == name:
-            seen = puts.setdefault(fact.trial.number, [])
-            if not seen or seen[-1] is not fact.trial.state:
-                seen.append(fact.trial.state)
-            if fact.trial.state is TrialState.PAUSED:
-                assert all(run.state is not FoldRunState.HANDED_OUT or run.epoch == 0 for run in fact.trial.fold_runs)
-    assert TrialState.PAUSED in puts[1]
-
-
-def test_slack_is_only_for_starts_that_are_not_known() -> None:
-    """A brief segment's start is not announced, so its deadline leaves room for the queue before it."""
-    house = House(behaviour=lambda segment, epoch: iter([Epoch({"accuracy": 1.0}, timedelta(milliseconds=10))]))
-    house.create(scheduler=NONE, budget=Budget(trials=9), retry=Retry(segment_timeout=timedelta(seconds=60)))
-    house.run(lambda: bool(house.server.conductor.mind.holders))
-    worker = next(iter(house.server.conductor.mind.holders.values()))
-    assert worker.deadline == house.clock.now() + timedelta(seconds=60) + DEADLINE_SLACK
+    paused = [f.trial for f in house.facts() if isinstance(f, TrialPut) and f.trial.state is TrialState.PAUSED]
+    assert {trial.number for trial in paused} == set(range(1, 10))
+    assert {run.state for trial in paused for run in trial.fold_runs} == {FoldRunState.WAITING}

@@ -24,7 +24,7 @@ from searchd.domain.study import (
 from searchd.domain.trial import Origin, TrialState
 from searchd.engines.simulated import Epoch
 from searchd.ports.engine import CancelSegment, Node, Outcome, Segment
-from tests.unit.conductor.simulated import House, reports, score, trains
+from tests.unit.conductor.simulated import House, LateEnds, Recorder, reports, score, trains
 
 NONE = Scheduler(SchedulerAlgorithm.NONE)
 PROMOTION = Scheduler(mode=SchedulerMode.PROMOTION)
@@ -49,26 +49,33 @@ def _check_rungs(house: House, name: StudyName) -> None:
             assert mean == pytest.approx(sum(expected) / folds)
 
 
+@pytest.mark.parametrize("engine", [Recorder, LateEnds])
 @pytest.mark.parametrize("folds", [0, 5])
 @pytest.mark.parametrize("racing", Racing)
 @pytest.mark.parametrize("scheduler", [NONE, PROMOTION, STOPPING])
-def test_every_way_to_climb_ends_with_true_scores(scheduler: Scheduler, racing: Racing, folds: int) -> None:
+def test_every_way_to_climb_ends_with_true_scores(
+    scheduler: Scheduler, racing: Racing, folds: int, engine: type[Recorder]
+) -> None:
     """Whatever decides, the study succeeds, all trials end, and each rung's score is the mean over its folds."""
-    house = House()
+    house = House(engines=engine)
     evaluation = Evaluation(folds=folds, epochs=9, racing=racing)
     name = house.create(scheduler=scheduler, evaluation=evaluation, budget=Budget(trials=20))
     house.run()
     assert house.study(name).state is StudyState.SUCCEEDED
     assert len(house.trials(name)) == 20
     _check_rungs(house, name)
+    assert set(house.trained.values()) == {1}
 
 
+@pytest.mark.parametrize("engine", [Recorder, LateEnds])
 @pytest.mark.parametrize("ladder", [FOLDED_LADDER, PARTIAL_LADDER])
 @pytest.mark.parametrize("racing", Racing)
 @pytest.mark.parametrize("scheduler", [PROMOTION, STOPPING])
-def test_ladder_with_folds_at_partial_epochs(scheduler: Scheduler, racing: Racing, ladder: Ladder) -> None:
+def test_ladder_with_folds_at_partial_epochs(
+    scheduler: Scheduler, racing: Racing, ladder: Ladder, engine: type[Recorder]
+) -> None:
     """A given ladder may grow in folds before it has all epochs; fold runs then continue from where they waited."""
-    house = House()
+    house = House(engines=engine)
     evaluation = Evaluation(folds=5, epochs=9, racing=racing, ladder=ladder)
     name = house.create(scheduler=scheduler, evaluation=evaluation, budget=Budget(trials=20))
     house.run()

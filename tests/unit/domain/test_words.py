@@ -3,12 +3,14 @@
 import inspect
 import itertools
 import pickle
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from searchd.domain import errors
 from searchd.domain.facts import (
+    Fact,
     MeasurementAdded,
     ProgressPut,
     RequestAnswered,
@@ -25,11 +27,12 @@ from searchd.domain.study import (
     Progress,
     Scheduler,
     SchedulerAlgorithm,
+    Study,
     StudyState,
     study_id,
     study_name,
 )
-from searchd.domain.trial import FoldRunState, TrialState
+from searchd.domain.trial import FoldRunState, Trial, TrialState
 from tests.contracts.makers import AT, STUDY, fold_run, measurement, spec, study, trial
 
 LATER = AT + timedelta(seconds=9)
@@ -122,20 +125,21 @@ def test_trial_moves() -> None:
     ended = running.ended(TrialState.STOPPED, LATER, "enough", "log")
     assert (ended.ended_at, ended.reason, ended.log_tail) == (LATER, "enough", "log")
     assert [run.state for run in ended.fold_runs] == [FoldRunState.FINISHED]
-    for illegal in (
+    moves: tuple[Callable[[], Trial], ...] = (
         lambda: ended.running(AT),
         lambda: ended.ended(TrialState.FAILED, AT),
         lambda: running.ended(TrialState.PAUSED, AT),
         lambda: running.paused().paused(),
         pending.paused,
-    ):
+    )
+    for illegal in moves:
         with pytest.raises(ValueError, match="trial 1"):
             illegal()
 
 
 def test_study_moves() -> None:
     """A study moves only as the words say, from state to state, and nowhere from its end."""
-    moves = {
+    moves: dict[StudyState, Callable[[Study], Study]] = {
         StudyState.RUNNING: lambda s: s.started(AT),
         StudyState.PAUSED: lambda s: s.paused("why"),
         StudyState.STOPPING: lambda s: s.stopping("why"),
@@ -169,7 +173,7 @@ def test_names_and_differences() -> None:
 
 def test_every_fact_knows_its_study() -> None:
     """Each kind of fact names the study it is about; an answered request is about none."""
-    facts = [
+    facts: list[Fact] = [
         StudyPut(study()),
         TrialPut(trial()),
         MeasurementAdded(STUDY, measurement()),
