@@ -54,11 +54,21 @@ def test_everything_wrong_at_once(shared_server: Server, tmp_path: Path) -> None
     [
         ({"trainable": "quadratic", "objectives": [{"metric": "los", "goal": "minimize"}]}, "objectives[0].metric"),
         ({"trainable": "quadratic", "fixed": {"xx": 1}}, "fixed.xx"),
-        ({"trainable": "forgetful", "evaluation": {"epochs": 9}, "scheduler": {"algorithm": "asha", "mode": "promotion"}}, "scheduler.mode"),
-        ({"trainable": "folded", "dataset": {"builtin": "iris"}, "evaluation": {"folds": 60, "split": "stratified"}}, "evaluation.folds"),
+        (
+            {
+                "trainable": "forgetful",
+                "evaluation": {"epochs": 9},
+                "scheduler": {"algorithm": "asha", "mode": "promotion"},
+            },
+            "scheduler.mode",
+        ),
+        (
+            {"trainable": "folded", "dataset": {"builtin": "iris"}, "evaluation": {"folds": 60, "split": "stratified"}},
+            "evaluation.folds",
+        ),
         ({"trainable": "folded", "dataset": {"uri": "/etc/passwd.csv"}}, "dataset.uri"),
     ],
-)  # fmt: skip
+)
 def test_refused(shared_server: Server, tmp_path: Path, fields: dict[str, object], path: str) -> None:
     """What only the server can know is refused with its path."""
     file = tmp_path / "study.yaml"

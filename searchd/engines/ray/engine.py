@@ -110,13 +110,21 @@ class RayEngine:
         """
         if self._poller.is_alive():
             attached: Future[None] = Future()
-            self._mailbox.put(lambda: attached.set_result(self._attach(epoch)))
+            self._mailbox.put(partial(self._attach_again, epoch, attached))
             attached.result()
             return
         self._connect()
         self._attach(epoch)
         self._mailbox.open()
         self._poller.start()
+
+    def _attach_again(self, epoch: int, attached: "Future[None]") -> None:
+        try:
+            self._attach(epoch)
+        except Exception as error:  # it belongs to whoever waits
+            attached.set_exception(error)
+        else:
+            attached.set_result(None)
 
     def _attach(self, epoch: int) -> None:
         """Say what nodes there are and adopt the workers that live; also those that this engine had before."""

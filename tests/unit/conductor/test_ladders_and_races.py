@@ -281,3 +281,18 @@ def test_stopping_never_interrupts_a_fold_run_that_is_alone(ladder: Ladder) -> N
     house.run()
     _check_rungs(house, name)
     assert {run.attempt for trial in house.trials(name) for run in trial.fold_runs} <= {0, 1}
+
+
+def test_losers_at_the_top_do_not_send_everybody_there() -> None:
+    """Where the default configuration wins every race, twice FINISHERS searched trials lose it, and no more."""
+    unbeatable = reports(lambda s, _: {"accuracy": 1.0 if s.trial == 1 else 0.5 - s.trial / 1000})
+    house = House(behaviour=unbeatable)
+    name = house.create(
+        scheduler=PROMOTION,
+        evaluation=Evaluation(folds=5, epochs=9, racing=Racing.FORGIVING),
+        budget=Budget(trials=30),
+    )
+    house.run()
+    on_top = [t for t in house.trials(name) if t.origin is Origin.SEARCH and "lost the race" in t.reason]
+    assert house.study(name).progress.rungs[-1] == 1
+    assert FINISHERS <= len(on_top) <= 2 * FINISHERS
