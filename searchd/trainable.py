@@ -9,7 +9,7 @@ A trainable is a generator function that yields its metrics once per epoch::
         for epoch in ctx.epochs():
             yield {"accuracy": accuracy}
 
-A ``ray.tune.Trainable`` class, or a function that calls ``tune.report``, is registered unmodified with ``register``.
+A ``ray.tune.Trainable`` class or a function that calls ``tune.report`` is registered unmodified with ``register``.
 """
 
 import inspect

@@ -25,7 +25,6 @@ _ERRORS: Mapping[str, Callable[[Mapping[str, str]], SearchdError]] = {
     "STUDY_ACTIVE": lambda m: errors.StudyActive(m["study"], m["state"]),
     "NO_COMPLETE_TRIAL": lambda m: errors.NoCompleteTrial(m["study"]),
     "OVERLOADED": lambda m: errors.Overloaded(m["what"], int(m["limit"])),
-    "WATCH_LAGGED": lambda m: errors.WatchLagged(int(m["revision"])),
     "REVISION_EXPIRED": lambda m: errors.RevisionExpired(int(m["revision"]), int(m["oldest"])),
     "STORE_UNAVAILABLE": lambda m: errors.StoreUnavailable(m["reason"]),
     "STORE_TOO_NEW": lambda m: errors.StoreTooNew(m["found"], m["known"]),

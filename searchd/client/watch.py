@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from searchd.client.connection import AWAY, Connection
 from searchd.client.views import Study, Trial, View, read_study, read_trial
-from searchd.domain.errors import RevisionExpired, SearchdError, ServerStopping, WatchLagged
+from searchd.domain.errors import RevisionExpired, SearchdError, ServerStopping
 from searchd.domain.measurement import Measurement
 from searchd.domain.study import Progress, StudyName
 from searchd.v1 import study_service_pb2
@@ -81,7 +81,7 @@ def watch(
                 raise
             revision = max(expired.oldest - 1, revision)
             continue
-        except (WatchLagged, *AWAY) as error:
+        except AWAY as error:
             interruption = error
         pause = next(pauses, None)
         if pause is None:

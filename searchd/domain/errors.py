@@ -146,17 +146,6 @@ class Overloaded(SearchdError):
         return f"{self.what} is full ({self.limit}); try again shortly"
 
 
-class WatchLagged(SearchdError):
-    """A watcher read too slowly and was cut; resume after ``revision``, nothing is lost."""
-
-    def __init__(self, revision: int) -> None:
-        super().__init__(revision)
-        self.revision = revision
-
-    def __str__(self) -> str:
-        return f"the watch fell behind; resume after revision {self.revision}"
-
-
 class RevisionExpired(SearchdError):
     """Events this old are no longer kept; list again, then watch from the list's revision."""
 

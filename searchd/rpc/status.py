@@ -82,7 +82,6 @@ TABLE: Mapping[type[SearchdError], tuple[grpc.StatusCode, Details]] = {
     errors.StudyActive: (grpc.StatusCode.FAILED_PRECONDITION, _precondition(lambda e: e.study)),
     errors.NoCompleteTrial: (grpc.StatusCode.FAILED_PRECONDITION, _precondition(lambda e: e.study)),
     errors.Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, _retry(timedelta(seconds=1))),
-    errors.WatchLagged: (grpc.StatusCode.ABORTED, _retry(timedelta(0))),
     errors.RevisionExpired: (grpc.StatusCode.OUT_OF_RANGE, _nothing),
     errors.StoreUnavailable: (grpc.StatusCode.UNAVAILABLE, _retry(timedelta(seconds=1))),
     errors.StoreTooNew: (grpc.StatusCode.FAILED_PRECONDITION, _precondition(lambda _: "store")),

@@ -23,7 +23,6 @@ from searchd.domain.errors import (
     StudyExists,
     StudyNotFound,
     Violation,
-    WatchLagged,
 )
 from searchd.domain.facts import Event as DomainEvent
 from searchd.domain.facts import StudyDeleted, StudyPut, TrialPut
@@ -149,7 +148,6 @@ ERRORS: list[SearchdError] = [
     errors.StudyActive(samples.NAME, "running"),
     errors.NoCompleteTrial(samples.NAME),
     errors.Overloaded("the inbox", 1024),
-    WatchLagged(10),
     RevisionExpired(3, 50),
     StoreUnavailable("disk full"),
     errors.StoreTooNew("0009", "0003"),
@@ -203,7 +201,7 @@ def test_the_address_comes_from_the_environment(front: Front, monkeypatch: pytes
 
 
 def test_a_watch_goes_on_after_a_lost_connection(client: Client, front: Front) -> None:
-    """Each revision comes once and in order, across a broken stream, a stopping server and a lagging watch."""
+    """Each revision comes once and in order, across a broken stream and a stopping server in both of its ways."""
 
     def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         after = request.after_revision
@@ -218,7 +216,7 @@ def test_a_watch_goes_on_after_a_lost_connection(client: Client, front: Front) -
             return
         if after == 9:
             yield trial_event(10)
-            refuse(context, WatchLagged(10))
+            refuse(context, errors.ServerStopping())
         yield ended_event(11)
 
     front.answers["WatchStudy"] = answer

@@ -27,7 +27,6 @@ ERRORS: list[SearchdError] = [
     errors.StudyActive(STUDY, "running"),
     errors.NoCompleteTrial(STUDY),
     errors.Overloaded("the inbox", 10),
-    errors.WatchLagged(7),
     errors.RevisionExpired(3, 9),
     errors.StoreUnavailable("disk full"),
     errors.StoreTooNew("9", "1"),

@@ -30,7 +30,6 @@ EXAMPLES = [
     (errors.StudyActive(STUDY, "running"), "FAILED_PRECONDITION", ["PreconditionFailure"]),
     (errors.NoCompleteTrial(STUDY), "FAILED_PRECONDITION", ["PreconditionFailure"]),
     (errors.Overloaded("the inbox", 10), "RESOURCE_EXHAUSTED", ["RetryInfo"]),
-    (errors.WatchLagged(7), "ABORTED", ["RetryInfo"]),
     (errors.RevisionExpired(3, 9), "OUT_OF_RANGE", []),
     (errors.StoreUnavailable("disk full"), "UNAVAILABLE", ["RetryInfo"]),
     (errors.StoreTooNew("9", "1"), "FAILED_PRECONDITION", ["PreconditionFailure"]),
