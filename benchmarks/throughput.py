@@ -7,7 +7,7 @@ first, Ray Tune is timed from its first completions on, the loops run some trial
 import statistics
 
 from benchmarks.arms import fresh_ray, run_peer
-from benchmarks.ours import definition, seconds_for, server, warm_up
+from benchmarks.ours import definition, server, timed, warm_up
 from benchmarks.report import Aim, Figure, Ratio, Report
 from benchmarks.trainables_for_benchmarks import MODULE
 from searchd.conductor.dispatch import MOST_IN_FLIGHT
@@ -50,7 +50,7 @@ def _ours(trials: int) -> float:
     study = definition("benchmark_trivial", trials)
     with server(MODULE) as running:
         warm_up(running.client, study | {"budget": {"trials": WARM_UP_TRIALS}})
-        seconds = seconds_for(running.client, [study | {"seed": seed + 1} for seed in range(REPEATS)])
+        seconds = [timed(running.client, study | {"seed": seed})[0] for seed in range(1, REPEATS + 1)]
     return trials / statistics.median(seconds)
 
 

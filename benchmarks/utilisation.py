@@ -8,7 +8,7 @@ once may slow each other, which is why plain processes are the yardstick.
 import statistics
 
 from benchmarks.arms import SLOTS, fresh_ray, run_peer
-from benchmarks.ours import definition, seconds_for, server, warm_up
+from benchmarks.ours import definition, server, timed, warm_up
 from benchmarks.peers.bare_processes import WARM_UP_ITERATIONS
 from benchmarks.report import Aim, Figure, Ratio, Report
 from benchmarks.training_for_benchmarks import MODULE
@@ -23,7 +23,7 @@ def measure(quick: bool) -> Report:
     alone = run_peer("bare_processes", ["--calibrate", str(SOLO_SECONDS)])
     iterations, solo = int(alone["iterations"]), alone["solo_seconds"]
     before = _bare(trials, iterations)
-    ours = _ours(trials, iterations)
+    ours, training = _ours(trials, iterations)
     after = _bare(trials, iterations)
     walls = {
         "bare_processes": statistics.fmean((before, after)),
@@ -41,6 +41,7 @@ def measure(quick: bool) -> Report:
         (
             Figure("busy_fraction", busy(ours), ""),
             *(Figure(f"{peer}_busy_fraction", busy(wall), "") for peer, wall in walls.items()),
+            Figure("training_share_of_slot_time", training, ""),
             Figure("solo_seconds", solo, "s"),
         ),
         (f"{trials} trials on {SLOTS} slots; plain processes before and after ours: {before:.1f} s, {after:.1f} s",),
@@ -52,12 +53,14 @@ def _bare(trials: int, iterations: int) -> float:
     return run_peer("bare_processes", options)["wall_seconds"]
 
 
-def _ours(trials: int, iterations: int) -> float:
-    """From submission to the end, on a server whose workers have trained before."""
+def _ours(trials: int, iterations: int) -> tuple[float, float]:
+    """On a server whose workers have trained before: seconds from submission to the end, and the share of both slots'
+    time in which trials trained, however fast."""
     study = definition("benchmark_network", trials, fixed={"iterations": iterations})
     with server(MODULE) as running:
         warm_up(running.client, definition("benchmark_network", 2 * SLOTS, fixed={"iterations": WARM_UP_ITERATIONS}))
-        return seconds_for(running.client, [study])[0]
+        wall, ended = timed(running.client, study)
+    return wall, ended.progress.train_seconds / (SLOTS * wall)
 
 
 def _tune(setup: str, trials: int, iterations: int) -> float:

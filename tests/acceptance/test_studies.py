@@ -145,6 +145,24 @@ def test_two_shapes_on_a_full_cluster(shared_server: Server) -> None:
             assert final.progress.trials["completed"] == 40
 
 
+def test_one_slot_is_reproducible(shared_server: Server) -> None:
+    """On one slot two studies of the same seed propose the same configurations and end them in the same way."""
+    with shared_server.client() as client:
+        lived = []
+        for study_id in ("twin-a", "twin-b"):
+            study = client.create_study(
+                study_id=study_id,
+                trainable="quadratic",
+                seed=5,
+                evaluation={"epochs": 9},
+                budget={"trials": 15, "slots": 1},
+            )
+            assert study.wait(progress=False).state is StudyState.SUCCEEDED
+            lived.append([(trial.params, trial.state, trial.rung_scores) for trial in study.trials()])
+        assert len(lived[0]) == 15
+        assert lived[0] == lived[1]
+
+
 def test_folds_and_command_line(shared_server: Server, tmp_path: Path) -> None:
     """A cross-validated study is submitted, watched, ranked and taken away with the command line alone."""
     file = tmp_path / "wine.yaml"
