@@ -19,7 +19,7 @@ FINISHERS = 3
 
 @dataclass(slots=True)
 class Trace:
-    """What a fold run has reported up to its newest attempt: last and best score; ``seconds`` of that attempt."""
+    """What the newest attempt of a fold run has reported so far."""
 
     attempt: int
     epoch: int = 0
@@ -149,13 +149,12 @@ class ActiveStudy:
             self.traces.pop((trial.number, index), None)
 
     def measured(self, m: Measurement) -> None:
-        """Apply MeasurementAdded. An attempt that goes on where the last one was keeps its best score."""
+        """Apply MeasurementAdded; of a fold run the newest attempt counts."""
         value = m.metrics.get(self.study.spec.objective.metric)
         place = (TrialNumber(m.trial), self.index(m.repeat, m.fold))
         trace = self.traces.get(place)
         if trace is None or trace.attempt < m.attempt:
-            continued = trace is not None and trace.epoch < m.epoch
-            trace = self.traces[place] = Trace(m.attempt, best=trace.best if trace and continued else None)
+            trace = self.traces[place] = Trace(m.attempt)
         elif trace.attempt > m.attempt:
             return
         trace.epoch = m.epoch
@@ -208,7 +207,10 @@ class ActiveStudy:
         return repeat * self.folds_in_repeat + fold
 
     def counted_score(self, run: FoldRun, trace: Trace) -> float | None:
-        """The score of a fold run that stands under the study's score rule; those noted before count for the best."""
+        """The score of a fold run that stands under the study's score rule.
+
+        For the best one the scores noted by earlier attempts count: a fold run goes on from where it was noted.
+        """
         if self.study.spec.evaluation.score is Score.LAST:
             return trace.score
         known = [score for _, score in run.scores]

@@ -105,7 +105,7 @@ def _segment_ended(mind: Mind, active: ActiveStudy, trial: Trial, index: int, en
             if trial.fold_runs[index].score_at(run.target) is None:
                 reason = f"fold {run.fold} ended at epoch {ended.epoch} without reporting a score"
                 return end_trial(mind, active, trial, TrialState.FAILED, now, reason, ended.log_tail)
-            return advance(mind, active, _continued(active, trial), now)
+            return _gone_on(mind, active, trial, now)
         case Outcome.INFEASIBLE:
             return end_trial(mind, active, trial, TrialState.INFEASIBLE, now, ended.reason, ended.log_tail)
         case Outcome.FAILED:
@@ -119,13 +119,23 @@ def _segment_ended(mind: Mind, active: ActiveStudy, trial: Trial, index: int, en
             assert_never(ended.outcome)
 
 
-def _continued(active: ActiveStudy, trial: Trial) -> Trial:
-    """A fold run that reached its target goes on at once if the trial has climbed meanwhile: its last report came
-    before its end."""
-    goes_on = opened(active, trial) if trial.state is TrialState.RUNNING else trial
-    if goes_on is not trial:
+def _gone_on(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Trial:
+    """What follows from a fold run's having reached its target.
+
+    If the trial climbed at its last report, which came before its end, the fold run goes on at once. If a race goes on,
+    the next fold is due when none is left with a worker.
+    """
+    opened_again = opened(active, trial) if trial.state is TrialState.RUNNING else trial
+    after = advance(mind, active, opened_again, now)
+    if after.state is not TrialState.RUNNING or after.rung > trial.rung:
+        return after
+    if active.study.spec.evaluation.racing is Racing.NONE:
+        due = opened_again is not trial
+    else:
+        due = not in_flight(after) and _next_ready(active, after) is not None
+    if due:
         active.ready.appendleft(trial.number)
-    return goes_on
+    return after
 
 
 def handed_back(active: ActiveStudy, trial: Trial, index: int, run: FoldRun) -> Trial:
@@ -173,7 +183,7 @@ def _verdict(active: ActiveStudy, trial: Trial, mean: float) -> Verdict:
 
 
 def _raced(mind: Mind, active: ActiveStudy, trial: Trial, scores: dict[int, float], now: datetime) -> Trial:
-    """End the trial if the race is lost, else see that its next fold is handed out."""
+    """The trial, ended if its race is lost."""
     rule = active.study.spec.evaluation.racing
     incumbent = active.incumbents[trial.rung]
     if (
@@ -185,8 +195,6 @@ def _raced(mind: Mind, active: ActiveStudy, trial: Trial, scores: dict[int, floa
     ):
         reason = f"lost the race at {_rung(active, trial.rung)} after {len(scores)} folds to trial {incumbent.trial}"
         return end_trial(mind, active, trial, TrialState.STOPPED, now, reason)
-    if rule is not Racing.NONE and not in_flight(trial) and _next_ready(active, trial) is not None:
-        active.ready.appendleft(trial.number)
     return trial
 
 

@@ -67,7 +67,7 @@ class FoldRun:
         epoch: Epochs trained when the last segment ended.
         attempt: Counts up each time the fold run is handed out; 0 before the first.
         losses: Attempts that ended because their worker died.
-        scores: (epoch, score) at the ladder's epochs reached, in order.
+        scores: (epoch, score) at the ladder's epochs reached, and where it was set aside in between, in order.
     """
 
     repeat: int

@@ -86,9 +86,12 @@ class Trials:
         """Lines beyond what was read; the last one without its newline only if ``whole``."""
         chunks = []
         for repeat, fold, path in self._logs.logs(study, number):
-            with path.open("rb") as file:
-                file.seek(read.get((repeat, fold), 0))
-                data = file.read(CHUNK_BYTES)
+            try:
+                with path.open("rb") as file:
+                    file.seek(read.get((repeat, fold), 0))
+                    data = file.read(CHUNK_BYTES)
+            except FileNotFoundError:
+                continue  # the study was deleted a moment ago
             end = data.rfind(b"\n") + 1
             if (whole and len(data) < CHUNK_BYTES) or (not end and len(data) == CHUNK_BYTES):
                 end = len(data)

@@ -33,25 +33,43 @@ class SubprocessCatalog:
             installed: Whether to read the installed entry points too; those that cannot be imported are left out with
                 a warning, since nobody asked for them.
         """
-        self._modules = tuple(modules)
-        self._search_path = tuple(search_path)
-        self._installed = installed
         self._lock = threading.Lock()
-        self._cards: Mapping[str, Card] = {}
-        self._stamps: dict[str, Stamp] | None = None
+        # Each is read in a process of its own: an edited module must not wait for the import of all the others.
+        sources = [_Source(None, search_path)] if installed else []
+        self._sources = [*sources, *(_Source(module, search_path) for module in modules)]
 
     def cards(self) -> Mapping[str, Card]:
         """See Catalog."""
         with self._lock:
-            if self._stamps is None or any(stamp(Path(file)) != known for file, known in self._stamps.items()):
-                self._read()
-            return self._cards
+            merged: dict[str, Card] = {}
+            for source in self._sources:
+                for name, card in source.cards().items():
+                    if merged.setdefault(name, card).code != card.code:
+                        reason = f"it registers {name!r}, which another module registers too"
+                        raise InvalidArgument(source.module or "trainables", reason, "rename one of the two")
+            return merged
+
+
+class _Source:
+    """The cards of one module, or (module None) of all installed trainables, as of their newest files."""
+
+    def __init__(self, module: str | None, search_path: Sequence[str]) -> None:
+        self.module = module
+        self._search_path = tuple(search_path)
+        self._cards: Mapping[str, Card] = {}
+        self._stamps: dict[str, Stamp] | None = None
+
+    def cards(self) -> Mapping[str, Card]:
+        """The cards, read again if a file has changed."""
+        if self._stamps is None or any(stamp(Path(file)) != known for file, known in self._stamps.items()):
+            self._read()
+        return self._cards
 
     def _read(self) -> None:
         self._stamps = None
         document = self._run()
         for module, reason in document["errors"].items():
-            if module in self._modules:
+            if module == self.module:
                 raise InvalidArgument(module, reason, "mend the module, or take it off the server's --trainables")
             _logger.warning("installed trainables in %s are left out: %s", module, reason)
         self._cards = {card["name"]: card_from_json(card) for card in document["cards"]}
@@ -61,7 +79,7 @@ class SubprocessCatalog:
         path = os.pathsep.join([*self._search_path, *filter(None, [os.environ.get("PYTHONPATH")])])
         # -P: the folder in which the server happens to run is not searched, as it is not by workers.
         command = [sys.executable, "-P", "-m", "searchd.worker.cards"]
-        command += [*(["--installed"] if self._installed else []), "--", *self._modules]
+        command += ["--installed", "--"] if self.module is None else ["--", self.module]
         try:
             done = subprocess.run(  # noqa: S603  # no shell, and the module names are the operator's
                 command,

@@ -71,6 +71,7 @@ class Worker:
         self._live: LiveFoldRun | None = None
         self._trainables: dict[str, Registration] = {}
         self._closed_runs = 0
+        self._modules_aside = 0
 
     def exchange(
         self,
@@ -295,9 +296,14 @@ class Worker:
         if registration is None:
             registration = load_trainable(name, self._settings.modules, self._settings.installed)
             self._trainables[name] = registration
-            # Modules stay; leaving them out, a collection takes microseconds instead of tenths of a second.
-            gc.freeze()
+            self._set_modules_aside()
         return registration
+
+    def _set_modules_aside(self) -> None:
+        """Modules stay; leaving new ones out, a collection takes microseconds instead of tenths of a second."""
+        if len(sys.modules) != self._modules_aside:
+            self._modules_aside = len(sys.modules)
+            gc.freeze()
 
     def _close_live(self) -> None:
         live, self._live = self._live, None
@@ -308,6 +314,7 @@ class Worker:
         if live.seconds > _LONG_RUN_SECONDS or self._closed_runs % _RUNS_PER_COLLECTION == 0:
             del live
             gc.collect()
+            self._set_modules_aside()
         if (torch := sys.modules.get("torch")) is not None:
             torch.cuda.empty_cache()
 

@@ -151,7 +151,7 @@ class LocalRay:
         for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
             environment.pop(name, None)
         subprocess.run(  # noqa: S603  # Ray's own command
-            [sys.executable, "-m", "ray.scripts.scripts", *self._arguments(temp_dir)],
+            [sys.executable, "-u", "-m", "ray.scripts.scripts", *self._arguments(temp_dir)],
             env=environment,
             cwd=temp_dir,
             stdin=subprocess.DEVNULL,

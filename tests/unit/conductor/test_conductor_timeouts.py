@@ -75,6 +75,21 @@ def test_short_timeout_holds_on_a_worker_that_served_a_long_one() -> None:
     assert trial.ended_at - began < timedelta(minutes=1)
 
 
+def test_timers_do_not_pile_up() -> None:
+    """However often deadlines move, a worker has a few timers, not one for each segment that it ran."""
+
+    def varied(segment: Segment, epoch: int) -> Iterator[Epoch]:
+        yield Epoch({"accuracy": 1.0}, timedelta(seconds=1 + segment.trial * 7 % 50))
+
+    house = House([Node("a", 3, 0)], varied)
+    for name, minutes in (("short", 1), ("long", 10)):
+        patient = Retry(segment_timeout=timedelta(minutes=minutes))
+        house.create(name, scheduler=NONE, budget=Budget(trials=2000), retry=patient)
+    house.run_for(timedelta(hours=2))
+    assert len(house.engine.segments()) > 800
+    assert len(house.server.conductor.mind.due(house.clock.now() + timedelta(days=1))) < 60
+
+
 def test_segment_that_ends_before_the_kill_arrives_is_not_blamed() -> None:
     """If the overdue segment ends just before its worker is killed, the next one in line is handed out unharmed."""
 

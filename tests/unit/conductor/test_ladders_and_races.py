@@ -1,7 +1,9 @@
 """How trials climb: every scheduler, every racing rule, hold-out and folds, ladders derived and given."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -82,6 +84,8 @@ def test_ladder_with_folds_at_partial_epochs(
     assert house.study(name).state is StudyState.SUCCEEDED
     assert house.study(name).spec.ladder == ladder
     _check_rungs(house, name)
+    racers = [t for t in house.trials(name) if "lost the race" in t.reason]
+    assert all(len(trial.fold_runs) == ladder[trial.rung].folds for trial in racers)
     assert set(house.trained.values()) == {1}
 
 
@@ -98,7 +102,12 @@ def test_derived_ladder_has_its_rungs() -> None:
 @pytest.mark.parametrize("racing", Racing)
 def test_default_reaches_the_top_however_bad_it_is(scheduler: Scheduler, racing: Racing) -> None:
     """The default configuration is never paused for good, stopped or raced out, so that gains can be told."""
-    house = House()
+
+    def slow_default(segment: Segment, epoch: int) -> Iterator[Epoch]:
+        for epoch_done in trains(segment, epoch):
+            yield replace(epoch_done, duration=timedelta(seconds=20 if segment.trial == 1 else 1))
+
+    house = House(behaviour=slow_default)
     evaluation = Evaluation(folds=5, epochs=9, racing=racing)
     worst = {"x": 1.0}
     name = house.create(default=worst, scheduler=scheduler, evaluation=evaluation, budget=Budget(trials=20))
@@ -173,6 +182,20 @@ def test_racing_runs_folds_in_parallel_only_while_slots_idle() -> None:
     busy.run(lambda: len(busy.engine.segments()) >= 4)
     assert len({s.trial for s in busy.engine.segments()[:4]}) == 4
 
+    def look() -> bool:
+        handed = Counter(key.trial for key, _ in promoting.server.conductor.mind.holders)
+        if promoting.active(name).suggestions:
+            at_once.append(max(handed.values(), default=0))
+        return promoting.study(name).progress.rungs[0] > 40
+
+    promoting = House([Node("a", 4, 0)])
+    at_once: list[int] = []
+    climbing = replace(evaluation, ladder=(Fidelity(1, 1), Fidelity(5, 1)))
+    name = promoting.create(evaluation=climbing, budget=Budget(trials=100), default=None)
+    promoting.run(look)
+    assert promoting.study(name).progress.rungs[1] > 0
+    assert max(at_once) == 1
+
     idle = House([Node("a", 20, 0)])
     idle.create(scheduler=NONE, evaluation=evaluation, budget=Budget(trials=1), default=None)
     idle.run()
@@ -203,10 +226,10 @@ def test_folds_in_flight_are_cancelled_when_the_race_is_lost() -> None:
 def test_incumbent_of_equal_trials_is_the_lower_number() -> None:
     """Ties go to the lower number, as on the leaderboard, whoever was faster."""
 
-    def equal(segment: Segment, epoch: int) -> dict[str, float]:
-        return {"accuracy": 0.5}
+    def equal(segment: Segment, epoch: int) -> Iterator[Epoch]:
+        yield Epoch({"accuracy": 0.5}, timedelta(seconds=50 - segment.trial))
 
-    house = House(behaviour=reports(equal))
+    house = House([Node("a", 9, 0)], equal)
     name = house.create(scheduler=NONE, budget=Budget(trials=9), default=None)
     house.run()
     best = house.study(name).progress.best

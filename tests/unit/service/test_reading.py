@@ -114,6 +114,18 @@ async def _until(condition: object) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_logs_that_vanish_are_passed_over(tmp_path: Path) -> None:
+    """A file that is listed and gone the next moment, because its study was deleted, is no error."""
+
+    class Vanishing(Files):
+        def logs(self, study: StudyName, trial: TrialNumber) -> Sequence[tuple[int, int, Path]]:
+            return [(0, 0, tmp_path / "gone.log"), *super().logs(study, trial)]
+
+    (tmp_path / "1.log").write_text("here\n")
+    chunks = [c async for c in Trials(_stored(ended=True), Vanishing(tmp_path)).logs(STUDY, ONE, False)]
+    assert chunks == [LogChunk(0, 1, "here\n")]
+
+
 async def test_logs_of_nobody_are_refused(tmp_path: Path) -> None:
     """Logs of a trial that is not there are refused, and a trial that printed nothing has none."""
     store = _stored(ended=True)

@@ -90,6 +90,30 @@ async def test_quiet_watch_sends_bookmarks_to_resume_from() -> None:
         assert [e.fact.study.state for e in rest if isinstance(e.fact, StudyPut)][-1] is StudyState.STOPPED
 
 
+async def test_bookmark_never_passes_an_event_by() -> None:
+    """An event that is committed while a bookmark is being made is shown, not skipped."""
+    world = World(nodes=[])
+    async with world.serving() as house:
+        study = await house.create()
+        late = StudyPut(study.stopping("late"))
+        revision = world.store.revision
+        made: list[int] = []
+
+        def revision_after_one_more() -> int:
+            if not made:
+                made.append(world.store.commit([late], world.clock.now()))
+            return revision()
+
+        after = revision()
+        world.store.revision = revision_after_one_more  # type: ignore[method-assign]
+        async for event in house.watches.watch(NAME, after):
+            if isinstance(event, Event):
+                break
+            assert event.revision == after
+        assert isinstance(event, Event)
+        assert (event.revision, event.fact) == (made[0], late)
+
+
 async def test_watch_ends_when_its_study_is_deleted() -> None:
     """Somebody who watches an ended study's successor sees the deletion as the last event."""
     world = World()

@@ -71,14 +71,30 @@ def test_cards_are_read_again_when_a_file_changes(tmp_path: Path) -> None:
     write(tmp_path, "my_layers", "SIZE = 1")
     catalog = SubprocessCatalog(["my_module"], [str(tmp_path)], installed=False)
     first = catalog.cards()
-    assert catalog.cards() is first
+    assert catalog.cards()["my_net"] is first["my_net"]
     write(tmp_path, "my_layers", "SIZE = 22")
     second = catalog.cards()
     assert second["my_net"].code != first["my_net"].code
     os.utime(tmp_path / "my_module.py", (1, 1))
     third = catalog.cards()
-    assert third is not second
+    assert third["my_net"] is not second["my_net"]
     assert third == second
+
+
+def test_only_what_changed_is_read_again(tmp_path: Path) -> None:
+    """An edited module is read without importing the others once more; two may not register the same name."""
+    for name in ("one", "two"):
+        write(tmp_path, name, MODULE.replace("def my_net", f"def net_{name}"))
+    write(tmp_path, "my_layers", "")
+    catalog = SubprocessCatalog(["one", "two"], [str(tmp_path)], installed=False)
+    first = catalog.cards()
+    write(tmp_path, "two", MODULE.replace("def my_net", "def net_two_again"))
+    second = catalog.cards()
+    assert second["net_one"] is first["net_one"]
+    assert sorted(second) == ["net_one", "net_two_again"]
+    write(tmp_path, "two", "# again\n" + textwrap.dedent(MODULE.replace("def my_net", "def net_one")))
+    with pytest.raises(InvalidArgument, match="two: it registers 'net_one'"):
+        catalog.cards()
 
 
 def test_a_broken_module_is_named_and_read_again_once_mended(tmp_path: Path) -> None:
