@@ -43,13 +43,18 @@ def _fields(violations: Sequence[Violation]) -> Iterable[Message]:
 
 
 def _resource(kind: str, name: Callable[[Any], str]) -> Details:
-    return lambda error: [details.ResourceInfo(resource_type=kind, resource_name=name(error), description=str(error))]
+    def of(error: SearchdError) -> Iterable[Message]:
+        described, named = (_clipped(text, MAX_FIELD_CHARACTERS) for text in (str(error), name(error)))
+        yield details.ResourceInfo(resource_type=kind, resource_name=named, description=described)
+
+    return of
 
 
 def _precondition(subject: Callable[[Any], str]) -> Details:
     def of(error: SearchdError) -> Iterable[Message]:
         failure = details.PreconditionFailure()
-        failure.violations.add(type=reason(error), subject=subject(error), description=str(error))
+        described = _clipped(str(error), MAX_FIELD_CHARACTERS)
+        failure.violations.add(type=reason(error), subject=subject(error), description=described)
         yield failure
 
     return of

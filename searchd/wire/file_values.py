@@ -28,6 +28,9 @@ LATER_OPTIONS = {
 """Options that are documented for a later version, by the enum's name."""
 
 MAX_DURATION_SECONDS = 315_576_000_000  # protobuf's limit: 10,000 years
+MAX_LEVELS = 20
+"""Lists and mappings inside each other in one parameter value; protobuf takes no message much deeper."""
+
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 
@@ -130,13 +133,15 @@ def read_parameter_value(value: Any, path: str) -> study_pb2.ParameterValue:
     """A parameter's value: any JSON value, null included.
 
     Raises:
-        Misread: it holds a date, an integer beyond 64 bits or something else that JSON has not.
+        Misread: it holds a date, an integer beyond 64 bits or something else that JSON has not, or too many levels.
     """
-    _check_json(value, path)
+    _check_json(value, path, MAX_LEVELS)
     return encode_value(value)
 
 
-def _check_json(value: ParameterValue, path: str) -> None:
+def _check_json(value: ParameterValue, path: str, levels: int) -> None:
+    if levels < 0:
+        raise misread(path, f"is nested more than {MAX_LEVELS} levels deep", "use fewer levels")
     match value:
         case None | bool() | float():
             return
@@ -146,11 +151,11 @@ def _check_json(value: ParameterValue, path: str) -> None:
             read_text(value, path)
         case list():
             for index, item in enumerate(value):
-                _check_json(item, f"{path}[{index}]")
+                _check_json(item, f"{path}[{index}]", levels - 1)
         case dict():
             for name, item in value.items():
                 read_text(name, path)
-                _check_json(item, f"{path}.{name}")
+                _check_json(item, f"{path}.{name}", levels - 1)
         case datetime.date():
             raise misread(path, f"is {described(value)}", f"put it in quotes: '{value}'")
         case _:

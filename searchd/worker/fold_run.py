@@ -2,10 +2,8 @@
 
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from enum import Enum
-from pathlib import Path
 
 from searchd.domain.trial import FoldRunKey
 from searchd.ports.clock import Clock
@@ -18,6 +16,7 @@ from searchd.worker.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from searchd.worker.failures import first_line, reason_of, traceback_of
 from searchd.worker.forms import Running, start
 from searchd.worker.host import FoldRunHost, Surroundings
 from searchd.worker.logs import FoldRunLog
@@ -25,8 +24,6 @@ from searchd.worker.metrics import RefusedReport, checked_metrics, not_finite
 from searchd.worker.randomness import save_states, seed_everything
 
 SAVE_EVERY_SECONDS = 30.0
-_LONGEST_REASON = 500
-_OWN_CODE = str(Path(__file__).parent)
 
 Step = tuple[Report | None, Ended | None]
 """What one epoch adds to a segment's messages: a report, the segment's end, or both."""
@@ -92,7 +89,7 @@ class LiveFoldRun:
         try:
             yield from self._epochs(segment, order)
         except Infeasible as gave_up:
-            yield None, self._end(Outcome.INFEASIBLE, _first_line(gave_up) or "the trainable gave up")
+            yield None, self._end(Outcome.INFEASIBLE, first_line(gave_up) or "the trainable gave up")
         except RefusedReport as refused:
             self._fail(str(refused))
             yield None, self._end(Outcome.FAILED, str(refused), self.log.tail())
@@ -100,8 +97,8 @@ class LiveFoldRun:
             raise
         except BaseException as error:
             # SystemExit too: a trainable that calls sys.exit() has failed, the worker has not.
-            self._fail(_traceback(error))
-            yield None, self._end(Outcome.FAILED, _reason(error, self._source()), self.log.tail())
+            self._fail(traceback_of(error))
+            yield None, self._end(Outcome.FAILED, reason_of(error, self._source()), self.log.tail())
         finally:
             self.seconds += time.perf_counter() - began
             set_current(None)
@@ -114,7 +111,7 @@ class LiveFoldRun:
             try:
                 running.close()
             except BaseException as error:
-                self._fail(_traceback(error))
+                self._fail(traceback_of(error))
         self.log.close()
 
     def _epochs(self, segment: Segment, order: Callable[[], Order]) -> Iterator[Step]:
@@ -182,8 +179,8 @@ class LiveFoldRun:
         try:
             self._save(report)
         except Exception as error:
-            self._fail(_traceback(error))
-            reason = f"the checkpoint cannot be saved: {type(error).__name__}: {_first_line(error)}"
+            self._fail(traceback_of(error))
+            reason = f"the checkpoint cannot be saved: {reason_of(error)}"
             return self._end(Outcome.FAILED, reason, self.log.tail())
         return Ended(Outcome.REACHED, report.epoch)
 
@@ -216,7 +213,7 @@ class LiveFoldRun:
         try:
             self._save(report)
         except Exception as error:
-            self._fail(f"searchd: the checkpoint of epoch {report.epoch} was not saved: {error!r}")
+            self._fail(f"searchd: the checkpoint of epoch {report.epoch} was not saved: {reason_of(error)}")
             self._saved_at = time.perf_counter()
 
     def _read_checkpoint(self) -> Checkpoint | None:
@@ -229,25 +226,3 @@ class LiveFoldRun:
             self._fail("searchd: starting over, the checkpoint is of another configuration")
             return None
         return checkpoint
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0][:_LONGEST_REASON]
-
-
-def _reason(error: BaseException, source: str) -> str:
-    """One line: the type, the message, and the innermost line of the trainable's own file, else of any."""
-    message = _first_line(error)
-    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    for file, line in [f for f in frames if f[0] == source][-1:] or frames[-1:]:
-        text += f" ({Path(file).name}:{line})"
-    return text
-
-
-def _traceback(error: BaseException) -> str:
-    """The traceback without the worker's own frames at its top."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OWN_CODE):
-        frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames))

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 TAIL_LINES = 20
-_LONGEST_PARTIAL = 2000
+_LONGEST_LINE = 2000
+
+
+def shown_line(line: str) -> str:
+    """What a tail shows of a line: the end of a long one, the last state of one drawn over with carriage returns."""
+    return line[-_LONGEST_LINE:].rsplit("\r", 1)[-1]
 
 
 class FoldRunLog:
@@ -31,8 +36,8 @@ class FoldRunLog:
             self._file = self._path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
         self._file.write(text)
         *whole, partial = (self._partial + text).split("\n")
-        self._lines.extend(line.rsplit("\r", 1)[-1] for line in whole)
-        self._partial = partial.rsplit("\r", 1)[-1][-_LONGEST_PARTIAL:]
+        self._lines.extend(map(shown_line, whole))
+        self._partial = shown_line(partial)
 
     def flush(self) -> None:
         """Push a partial line to the file."""
@@ -40,7 +45,7 @@ class FoldRunLog:
             self._file.flush()
 
     def tail(self) -> str:
-        """The last lines, at most 20; of a line that was drawn over with carriage returns, the last state."""
+        """The last lines, at most 20, each as it is shown."""
         lines = [*self._lines, self._partial] if self._partial else list(self._lines)
         return "\n".join(lines[-TAIL_LINES:])
 

@@ -3,6 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 
+MAX_METRICS = 1000
+MAX_NAME_CHARACTERS = 200
+_NAMES_SHOWN = 20
+
 
 class RefusedReport(Exception):  # noqa: N818  # named for what went wrong
     """A report that cannot be used; the message says why."""
@@ -17,19 +21,28 @@ def checked_metrics(reported: object, required: Sequence[str], epoch: int) -> di
         epoch: For the message.
 
     Raises:
-        RefusedReport: it is no mapping, a value is no number, or a required metric is missing.
+        RefusedReport: it is no mapping, holds too many metrics, a name is too long, a value is no number, or a required
+            metric is missing.
     """
     if not isinstance(reported, Mapping):
         raise RefusedReport(f"epoch {epoch} yielded {_shown(reported)}, not a dict of metrics")
+    if len(reported) > MAX_METRICS:
+        raise RefusedReport(f"epoch {epoch} yielded {len(reported)} metrics; report at most {MAX_METRICS}")
     metrics = {}
     for name, value in reported.items():
+        if len(str(name)) > MAX_NAME_CHARACTERS:
+            shown, count = f"{str(name)[:40]}…", len(str(name))
+            raise RefusedReport(
+                f"the name {shown!r} at epoch {epoch} has {count} characters; use at most {MAX_NAME_CHARACTERS}"
+            )
         number = as_number(value)
         if number is None:
             raise RefusedReport(f"metric {str(name)!r} is {_shown(value)} at epoch {epoch}, not a number")
         metrics[str(name)] = number
     for name in required:
         if name not in metrics:
-            there = ", ".join(metrics) or "no metric at all"
+            there = ", ".join([*list(metrics)[:_NAMES_SHOWN], *["…"] * (len(metrics) > _NAMES_SHOWN)])
+            there = there or "no metric at all"
             raise RefusedReport(f"metric {name!r} is missing at epoch {epoch}; reported: {there}")
     return metrics
 

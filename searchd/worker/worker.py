@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,11 +16,12 @@ from searchd.domain.trial import FoldRunKey
 from searchd.ports.clock import Clock
 from searchd.ports.engine import Ended, Outcome, Report, Segment
 from searchd.trainable import Registration
+from searchd.worker.failures import reason_of, traceback_tail
 from searchd.worker.files import Storage
 from searchd.worker.fold_run import LiveFoldRun, Order
 from searchd.worker.host import Loads, Surroundings
 from searchd.worker.loading import load_trainable
-from searchd.worker.logs import TAIL_LINES, Routers, routed
+from searchd.worker.logs import Routers, routed
 from searchd.worker.messages import PROTOCOL_VERSION, Adopted, Reply, StaleEpoch, WorkerSettings
 from searchd.worker.outbox import Outbox
 from searchd.worker.provider import DatasetProvider
@@ -255,9 +255,7 @@ class Worker:
             live = self._brought_to_life(segment)
         except Exception as error:
             _logger.exception("%s cannot be loaded", segment.task.trainable)
-            reason = f"{type(error).__name__}: {error}".split("\n", 1)[0]
-            tail = "\n".join(traceback.format_exc().splitlines()[-TAIL_LINES:])
-            self._post(key, attempt, None, Ended(Outcome.FAILED, 0, reason, tail))
+            self._post(key, attempt, None, Ended(Outcome.FAILED, 0, reason_of(error), traceback_tail(error)))
             return
         routers.to(live.log)
         try:

@@ -51,6 +51,20 @@ def conditional(ctx: Context) -> Iterator[dict[str, Any]]:
     yield {"loss": ctx.params.x**2 + ctx.params.get("shift", 0.0)}
 
 
+class Unspeakable(Exception):  # noqa: N818  # named for what it is
+    """Cannot be turned into text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@trainable(metrics=LOSS, space=X)
+def unspeakable(ctx: Context) -> Iterator[dict[str, Any]]:
+    """Raises an exception whose message cannot be had."""
+    raise Unspeakable
+    yield {}
+
+
 @trainable(metrics=LOSS, space=X)
 def raises(ctx: Context) -> Iterator[dict[str, Any]]:
     """Raises ValueError, at the epoch ``at`` if fixed, else at the first."""

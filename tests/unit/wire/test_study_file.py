@@ -264,6 +264,16 @@ def test_what_is_not_a_study_file_is_one_violation(text: str, expected: str) -> 
     assert found.startswith(expected)
 
 
+def test_values_nested_deeper_than_a_message_takes_are_one_violation() -> None:
+    """Twenty levels are read, more are reported where they begin to be too many; lists and mappings count alike."""
+    deep = "[" * 300 + "]" * 300
+    assert _found(f"fixed: {{a: {'[' * 20 + ']' * 20}, b: {'{x: ' * 20 + '1' + '}' * 20}}}") == []
+    assert _found(f"fixed: {{a: {deep}}}\nfoo: 1") == [
+        f"fixed.a{'[0]' * 21}: is nested more than 20 levels deep; use fewer levels",
+        next(line for line in _found("foo: 1") if line.startswith("foo: ")),
+    ]
+
+
 def test_keys_given_twice_are_found_at_any_depth() -> None:
     """Repeated keys are reported with their line, beside all other mistakes."""
     assert _found("trainable: a\nsearch:\n  algorithm: tpe\n  algorithm: grid\ntrainable: b\nfoo: 1\n")[:2] == [

@@ -21,6 +21,17 @@ def test_the_tail_is_bounded_and_knows_the_last_state_of_a_line(tmp_path: Path) 
     assert (tmp_path / "deep/log").read_bytes().endswith(b"line 49\n\r 10%\r 90%")
 
 
+def test_the_tail_shows_the_end_of_a_long_line(tmp_path: Path) -> None:
+    """A line of megabytes, whole or not, is in the file but not in the tail, which travels with the trial."""
+    log = FoldRunLog(tmp_path / "log")
+    log.write("x" * 5_000_000 + "the end\n" + "y" * 5_000_000)
+    whole, partial = log.tail().split("\n")
+    log.close()
+    assert whole.endswith("xthe end")
+    assert len(whole) == len(partial) == 2000
+    assert (tmp_path / "log").stat().st_size == 10_000_008
+
+
 def test_a_log_that_is_never_written_leaves_no_file(tmp_path: Path) -> None:
     """Only the first write creates the file and its folder."""
     log = FoldRunLog(tmp_path / "deep/log")

@@ -39,6 +39,9 @@ def test_a_tensor_scalar_counts() -> None:
     assert as_number(torch.tensor([0.25])) is None
 
 
+TWENTY = ", ".join(f"m{n}" for n in range(20))
+
+
 @pytest.mark.parametrize(
     ("reported", "message"),
     [
@@ -46,6 +49,9 @@ def test_a_tensor_scalar_counts() -> None:
         ({"loss": 0.1, "f1": 2}, "metric 'accuracy' is missing at epoch 2; reported: loss, f1"),
         ({}, "metric 'accuracy' is missing at epoch 2; reported: no metric at all"),
         (0.9, "epoch 2 yielded 0.9 (float), not a dict of metrics"),
+        ({f"m{n}": n for n in range(1001)}, "epoch 2 yielded 1001 metrics; report at most 1000"),
+        ({"m" * 201: 1}, f"the name {'m' * 40 + '…'!r} at epoch 2 has 201 characters; use at most 200"),
+        ({f"m{n}": n for n in range(30)}, f"metric 'accuracy' is missing at epoch 2; reported: {TWENTY}, …"),
     ],
 )
 def test_refused_reports_are_named(reported: Any, message: str) -> None:

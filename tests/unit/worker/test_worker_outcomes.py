@@ -26,6 +26,13 @@ def test_a_segment_that_reaches_its_target_reports_every_epoch(tmp_path: Path) -
         ("silent", {}, Outcome.FAILED, 0, "never reported"),
         ("wrong_metric", {}, Outcome.FAILED, 1, "metric 'loss' is missing at epoch 1; reported: lost"),
         ("nan", {"at": 2}, Outcome.INFEASIBLE, 2, "loss is nan at epoch 2"),
+        (
+            "unspeakable",
+            {},
+            Outcome.FAILED,
+            0,
+            "Unspeakable: its message cannot be had: RuntimeError in __str__ (train",
+        ),
         ("gives_up", {}, Outcome.INFEASIBLE, 1, "diverged"),
         ("returns_early", {}, Outcome.FINISHED, 2, ""),
         ("unheard_of", {}, Outcome.FAILED, 0, "TrainableNotFound: no trainable 'unheard_of'"),
