@@ -53,8 +53,8 @@ def _resource(kind: str, name: Callable[[Any], str]) -> Details:
 def _precondition(subject: Callable[[Any], str]) -> Details:
     def of(error: SearchdError) -> Iterable[Message]:
         failure = details.PreconditionFailure()
-        described = _clipped(str(error), MAX_FIELD_CHARACTERS)
-        failure.violations.add(type=reason(error), subject=subject(error), description=described)
+        described, on = (_clipped(text, MAX_FIELD_CHARACTERS) for text in (str(error), subject(error)))
+        failure.violations.add(type=reason(error), subject=on, description=described)
         yield failure
 
     return of

@@ -128,3 +128,17 @@ def test_a_status_is_never_too_large_for_a_client(text: str) -> None:
     assert isinstance(request, error_details_pb2.BadRequest)
     last = request.field_violations[-1]
     assert last.description == f"has {501 - len(request.field_violations)} more; mend these first"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.TrainableNotFound("n" * 100_000, ("cnn",)),
+        errors.TrialNotFound("s" * 100_000, 3),
+        errors.StudyActive("s" * 100_000, "running"),
+    ],
+    ids=["trainable", "trial", "precondition"],
+)
+def test_a_long_name_in_a_request_does_not_make_the_status_too_large(error: SearchdError) -> None:
+    """What a caller sends is cut wherever the details repeat it, so that the code arrives and not a transport error."""
+    assert len(status_of(error).SerializeToString()) < 6600
