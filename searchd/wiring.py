@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from searchd import __version__
 from searchd.config import ServerSettings
@@ -118,15 +119,7 @@ class _Server:
             self._loop.bind(engine, searchers)
             running = asyncio.create_task(self._loop.run())
             try:
-                await cards
-                await self._loop.ready()
-                port = await self._rpc.start()
-                host = self._settings.listen.rsplit(":", 1)[0]
-                announce(f"searchd serves on {host}:{port}, data in {self._settings.data_dir}")
-                leaving = asyncio.create_task(self._leave.wait())
-                await asyncio.wait([running, leaving], return_when=asyncio.FIRST_COMPLETED)
-                self._rpc.set_serving(False)
-                await self._loop.drain(self._settings.drain_timeout)
+                await self._serve(cards, running, announce)
             finally:
                 await self._rpc.stop(self._settings.drain_timeout / 10)
                 await self._loop.stop()
@@ -137,6 +130,29 @@ class _Server:
             if self._settings.ray_address is None and not self._settings.keep_ray:
                 await asyncio.to_thread(self._local_ray.stop)
             self._store.close()
+
+    async def _serve(
+        self, cards: asyncio.Task[Any], running: asyncio.Task[None], announce: Callable[[str], None]
+    ) -> None:
+        """Serve once everything is ready, until told to leave; told earlier than that, do not begin."""
+        leaving = asyncio.create_task(self._leave.wait())
+        ready = asyncio.create_task(self._ready(cards))
+        begun: list[asyncio.Task[Any]] = [ready, leaving]
+        await asyncio.wait(begun, return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            ready.cancel()
+            return
+        await ready
+        port = await self._rpc.start()
+        host = self._settings.listen.rsplit(":", 1)[0]
+        announce(f"searchd serves on {host}:{port}, data in {self._settings.data_dir}")
+        await asyncio.wait([running, leaving], return_when=asyncio.FIRST_COMPLETED)
+        self._rpc.set_serving(False)
+        await self._loop.drain(self._settings.drain_timeout)
+
+    async def _ready(self, cards: asyncio.Task[Any]) -> None:
+        await cards
+        await self._loop.ready()
 
     async def _ray_settings(self) -> RayEngineSettings:
         settings = self._settings

@@ -36,7 +36,13 @@ def up(
     trainables: Modules = None,
     data_root: Annotated[
         list[Path] | None,
-        typer.Option("--data-root", metavar="DIR", help="where dataset files may lie; may be repeated  [default: .]"),
+        typer.Option(
+            "--data-root",
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="where dataset files may lie; may be repeated  [default: .]",
+        ),
     ] = None,
     drain_timeout: Annotated[
         str, typer.Option("--drain-timeout", help="how long running epochs may take to finish on SIGTERM")

@@ -39,7 +39,10 @@ def try_file(
     ] = None,
     trainables: Modules = None,
     data_root: Annotated[
-        list[Path] | None, typer.Option("--data-root", metavar="DIR", help="where dataset files may lie  [default: .]")
+        list[Path] | None,
+        typer.Option(
+            "--data-root", metavar="DIR", exists=True, file_okay=False, help="where dataset files may lie  [default: .]"
+        ),
     ] = None,
 ) -> None:
     """Train one epoch of one trial on one fold in this process, and print its metrics."""

@@ -2,6 +2,7 @@
 
 import datetime
 import difflib
+import numbers
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -66,6 +67,22 @@ def described(value: Any) -> str:
         case Sequence():
             return "a list"
     return f"of the kind {type(value).__name__}"
+
+
+def as_written(value: Any) -> Any:
+    """A value from Python as a file would have it: tuples are lists there, and numbers of numpy plain ones."""
+    match value:
+        case bool() | int() | float() | str():
+            return value
+        case Mapping():
+            return {name: as_written(item) for name, item in value.items()}
+        case list() | tuple():
+            return [as_written(item) for item in value]
+        case numbers.Integral():
+            return int(value)
+        case numbers.Real():
+            return float(value)
+    return value
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from searchd.domain.errors import Violation
 from searchd.v1 import study_pb2
 from searchd.wire.file_fields import Found, Reader, fill, read_list
 from searchd.wire.file_space import read_space
-from searchd.wire.file_values import Misread, described, misread, read_scalar, read_text
+from searchd.wire.file_values import Misread, as_written, described, misread, read_scalar, read_text
 from searchd.wire.study_mapping import study_to_mapping
 
 MAX_NODES = 100_000
@@ -48,8 +48,9 @@ def read_study(text: str) -> StudyFile:
 
 
 def study_from_mapping(mapping: Mapping[str, Any]) -> StudyFile:
-    """Read what a study file would hold, already parsed: strings, numbers, booleans, None, lists and dicts."""
+    """Read what a study file would hold, already parsed: strings, numbers, booleans, None, sequences and mappings."""
     found: Found = []
+    mapping = {key: as_written(value) for key, value in mapping.items()}
     study_id = ""
     try:
         if mapping.get("study_id") is not None:

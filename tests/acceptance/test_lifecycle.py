@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from searchd.client import Client
 from searchd.domain.study import StudyState
 from tests.acceptance.server import Server, environment, eventually, processes_of, searchd
@@ -68,6 +70,23 @@ def test_sigterm_drains(make_server: Callable[..., Server]) -> None:
         assert len(measured(study)) == 6 * 12
         first_epochs = [m for m in study.measurements(None) if m.epoch == 1]
         assert {m.attempt for m in first_epochs} == {1}, "a drained fold run began anew instead of from its checkpoint"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
+def test_a_server_told_to_leave_while_it_starts_never_serves(
+    number: signal.Signals, make_server: Callable[..., Server]
+) -> None:
+    """A signal while Ray is starting ends the server without a line and without an error, and nothing is left."""
+    data_dir = make_server().data_dir
+    command = [sys.executable, "-m", "searchd", "up", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir)]
+    server = subprocess.Popen(
+        [*command, "--num-cpus", "1"], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    eventually((data_dir / "ray.json").exists)
+    server.send_signal(number)
+    assert server.communicate(timeout=60) == ("", "")
+    assert server.returncode == 0
+    assert not processes_of(data_dir)
 
 
 def test_interrupted_watch(make_server: Callable[..., Server]) -> None:

@@ -84,6 +84,8 @@ def _node(entry: Mapping[str, Any]) -> Node:
 
 def _prepare(environment: Mapping[str, str]) -> None:
     """Put the environment in place, also for a Ray that was imported before it and has read the old one."""
+    # Ray tries twenty times, 40 s each, what accepts connections and does not answer; an operator may ask for that.
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
     changed = {name: value for name, value in environment.items() if os.environ.get(name) != value}
     os.environ.update(changed)
     if not changed or "ray" not in sys.modules:

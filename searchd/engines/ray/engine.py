@@ -93,6 +93,7 @@ class RayEngine:
         self._mailbox = Mailbox("ray-engine")
         self._files = ThreadPoolExecutor(1, "ray-engine-files")
         self._closing = threading.Event()
+        self._starting = threading.Lock()
         self._poller = threading.Thread(target=self._poll, name="ray-engine-poll", daemon=True)
         # From here on touched by the mailbox's thread alone, once it is open.
         self._surroundings = Surroundings(0, self._mailbox, deliver, self._died)
@@ -106,17 +107,20 @@ class RayEngine:
         """See Engine.
 
         Raises:
-            RayUnavailable: the cluster cannot be reached.
+            RayUnavailable: the cluster cannot be reached, or the engine was closed meanwhile.
         """
-        if self._poller.is_alive():
-            attached: Future[None] = Future()
-            self._mailbox.put(partial(self._attach_again, epoch, attached))
-            attached.result()
-            return
-        self._connect()
-        self._attach(epoch)
-        self._mailbox.open()
-        self._poller.start()
+        with self._starting:
+            if self._closing.is_set():
+                raise RayUnavailable("the engine is closed", "start another one")
+            if self._poller.is_alive():
+                attached: Future[None] = Future()
+                self._mailbox.put(partial(self._attach_again, epoch, attached))
+                attached.result()
+                return
+            self._connect()
+            self._attach(epoch)
+            self._mailbox.open()
+            self._poller.start()
 
     def _attach_again(self, epoch: int, attached: "Future[None]") -> None:
         try:
@@ -149,6 +153,8 @@ class RayEngine:
     def close(self, *, leave_workers: bool) -> None:
         """See Engine. Workers that end are not reported."""
         self._closing.set()
+        with self._starting:
+            pass  # a start under way ends first: were its cluster ended below it, Ray would look for that for minutes
         if self._poller.is_alive():
             self._poller.join()
         self._mailbox.close()

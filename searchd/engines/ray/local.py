@@ -212,7 +212,11 @@ class LocalRay:
 def answers(address: str) -> bool:
     """Whether something accepts connections at ``host:port``."""
     host, _, port = address.rpartition(":")
-    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_SECONDS):
+    # A port that is no number, or none that exists, is answered by nobody.
+    with (
+        contextlib.suppress(OSError, ValueError, OverflowError),
+        socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_SECONDS),
+    ):
         return True
     return False
 

@@ -1,9 +1,12 @@
 """What the Ray engine promises beyond the contract, on a real local cluster."""
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -13,6 +16,9 @@ from typing import Any
 import pytest
 
 from searchd.domain.study import Resources
+from searchd.engines.ray import connection
+from searchd.engines.ray.engine import RayEngine
+from searchd.engines.ray.errors import RayUnavailable
 from searchd.engines.ray.local import LocalCluster
 from searchd.ports.engine import (
     Forget,
@@ -32,7 +38,9 @@ from searchd.ports.engine import (
 )
 from searchd.worker.files import Storage
 from tests.contracts.engine import POOL, W1, W2, of, outcomes, reports, segment
-from tests.integration.ray.ray_harness import REPOSITORY, RayHarness
+from tests.integration.ray.ray_harness import REPOSITORY, RayHarness, engine_settings
+
+PATIENCE = "RAY_gcs_server_port_wait_time_s"
 
 Make = Callable[..., RayHarness]
 
@@ -239,3 +247,37 @@ def test_the_server_keeps_its_own_signal_handler(make: Make) -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert seen == [signal.SIGTERM]
+
+
+def test_closing_waits_for_a_start_under_way(local_ray: LocalCluster, ray_environment: None, tmp_path: Path) -> None:
+    """Whoever closes an engine while a thread starts it may end the cluster at once: nothing connects any more."""
+    import ray
+
+    engine = RayEngine(engine_settings(local_ray, tmp_path, "closed-early"), lambda _: None)
+
+    def start() -> None:
+        with contextlib.suppress(RayUnavailable):  # if it was closed before it had begun
+            engine.start(1)
+
+    starting = threading.Thread(target=start)
+    starting.start()
+    time.sleep(0.02)  # a start takes ten times as long
+    engine.close(leave_workers=False)
+    assert not ray.is_initialized()
+    starting.join(30)
+    assert not ray.is_initialized()
+    with pytest.raises(RayUnavailable, match="closed"):
+        engine.start(2)
+
+
+def test_what_accepts_connections_and_is_no_ray_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Joining asks Ray to try once, not twenty times for 40 s each; an operator's own wish stands."""
+    monkeypatch.delenv(PATIENCE, raising=False)
+    for address in ("127.0.0.1:1", "127.0.0.1:99999", "a:b:c"):
+        with pytest.raises(RayUnavailable, match="nothing answers at"):
+            connection.connect(address, "nobody", {})
+    assert os.environ[PATIENCE] == "1"
+    monkeypatch.setenv(PATIENCE, "7")
+    with pytest.raises(RayUnavailable):
+        connection.connect("127.0.0.1:1", "nobody", {})
+    assert os.environ[PATIENCE] == "7"

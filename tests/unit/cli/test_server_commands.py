@@ -22,7 +22,8 @@ def test_a_directory_that_is_served_from_is_refused(tmp_path: Path) -> None:
 
 def test_wrong_options_are_refused(tmp_path: Path) -> None:
     """One line that names the option, exit code 2, and nothing is made."""
-    for options in (["--drain-timeout", "soon"], ["--num-cpus", "0"], ["--ray-address", "a:1", "--num-cpus", "2"]):
+    wrong = (["--drain-timeout", "soon"], ["--num-cpus", "0"], ["--ray-address", "a:1", "--num-cpus", "2"])
+    for options in (*wrong, ["--data-root", str(tmp_path / "missing")]):
         result = CliRunner().invoke(app, ["up", "--data-dir", str(tmp_path / "new"), *options])
         assert result.exit_code == 2
         assert len(result.stderr.splitlines()) == 1

@@ -1,7 +1,9 @@
 """The study file: everything that parses is in the message, everything that does not is reported."""
 
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from hypothesis import HealthCheck, given, settings
@@ -262,6 +264,17 @@ def test_what_is_not_a_study_file_is_one_violation(text: str, expected: str) -> 
     """Broken YAML is reported with its place and never raises; nothing in it is executed."""
     (found,) = _found(text)
     assert found.startswith(expected)
+
+
+def test_python_values_are_read_as_a_file_would_have_them() -> None:
+    """Tuples count as lists, and scalars of numpy and fractions as the numbers that they are, at any depth."""
+    space = {"x": {"uniform": (np.float32(0.5), 1)}, "n": {"choice": (np.int64(8), 16)}}
+    python = study_from_mapping(
+        {"trainable": "net", "search_space": space, "fixed": {"a": (1, (np.int8(2), Fraction(1, 2)))}}
+    )
+    plain = {"x": {"uniform": [0.5, 1]}, "n": {"choice": [8, 16]}}
+    assert python.violations == ()
+    assert python == study_from_mapping({"trainable": "net", "search_space": plain, "fixed": {"a": [1, [2, 0.5]]}})
 
 
 def test_values_nested_deeper_than_a_message_takes_are_one_violation() -> None:
