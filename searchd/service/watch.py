@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from searchd.domain.errors import Overloaded
+from searchd.domain.errors import InvalidArgument, Overloaded
 from searchd.domain.facts import Bookmark, Event, StudyDeleted, StudyPut
 from searchd.domain.study import StudyName
 from searchd.ports.clock import Clock
@@ -40,6 +40,7 @@ class Watches:
 
         Raises:
             StudyNotFound: there is none of that name.
+            InvalidArgument: the revision is one that the log has not reached.
             RevisionExpired: events right after that revision are no longer kept.
             Overloaded: too many watches are open.
         """
@@ -48,12 +49,19 @@ class Watches:
         self._open += 1
         try:
             with self._loop.listening(name) as heard:
+                newest = await asyncio.to_thread(self._store.revision)
+                if after_revision > newest:
+                    remedy = "give one that a watch of this server has shown"
+                    raise InvalidArgument("after_revision", f"is beyond the newest revision {newest}", remedy)
                 study = await asyncio.to_thread(self._store.study, name)
+                from_the_first = after_revision == 0
                 while not self._loop.stopping:
                     heard.clear()
                     events = await asyncio.to_thread(self._store.events, after_revision, name, PAGE)
                     for event in events:
                         after_revision = event.revision
+                        if from_the_first and event.revision <= newest and isinstance(event.fact, StudyDeleted):
+                            continue  # of an earlier study of that name: this one was there afterwards
                         yield event
                         if _is_last(event):
                             return

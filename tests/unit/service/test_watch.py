@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from searchd.domain.errors import Overloaded, RevisionExpired, StudyNotFound
+from searchd.domain.errors import InvalidArgument, Overloaded, RevisionExpired, StudyNotFound
 from searchd.domain.facts import Bookmark, Event, StudyDeleted, StudyPut
 from searchd.domain.study import Budget, StudyName, StudyState, study_name
 from tests.unit.service.service_house import ServiceHouse, World, soon
@@ -153,3 +153,25 @@ async def test_watch_refuses_what_it_cannot_show() -> None:
         assert not again.done()
         await house.loop.stop()
         assert await soon(again) == []
+
+
+async def test_watch_of_a_name_that_was_used_before() -> None:
+    """A study created anew under a deleted one's name is watched from its own first event to its own end."""
+    world = World()
+    async with world.serving() as house:
+        await house.create()
+        await soon(_read(house.watches.watch(NAME, 0)))
+        await house.studies.delete(NAME, request_id="", digest="")
+        await house.create()
+        seen = await soon(_read(house.watches.watch(NAME, 0)))
+        assert _ended(seen[-1])
+        assert not any(isinstance(event.fact, StudyDeleted) for event in seen)
+
+
+async def test_watch_from_a_revision_that_is_not_there() -> None:
+    """A revision beyond the log's end is refused, since its watch would never hear of anything."""
+    world = World()
+    async with world.serving() as house:
+        await house.create()
+        with pytest.raises(InvalidArgument, match="after_revision"):
+            await soon(_read(house.watches.watch(NAME, 10**9)))
