@@ -3,9 +3,11 @@
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
+from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity, is_ladder
 from searchd.domain.space import Choice, Float, ParameterValue, SearchSpace, shorthand_name
 from searchd.domain.space import violations as space_violations
@@ -15,6 +17,7 @@ LABEL_KEY_PATTERN = r"[a-z][a-z0-9_-]{0,62}"
 MAX_LABEL_CHARACTERS = 256
 MAX_LABELS = 64
 MAX_SEED = 2**32 - 1
+MAX_RETRIES = 1000
 GRID_ALGORITHMS = (Algorithm.GRID, Algorithm.RANDOM)
 
 
@@ -174,8 +177,21 @@ def _budget_violations(budget: Budget) -> Iterator[Violation]:
 
 def _retry_violations(retry: Retry) -> Iterator[Violation]:
     yield from _at_least("retry.attempts", retry.attempts, 1)
+    remedy = "use a duration such as 90s, 15m or 12h"
     if retry.segment_timeout.total_seconds() <= 0:
-        yield Violation("retry.segment_timeout", "is not above 0", "use a duration such as 90s, 15m or 12h")
+        yield Violation("retry.segment_timeout", "is not above 0", remedy)
+    if retry.report_timeout is not None and retry.report_timeout.total_seconds() <= 0:
+        yield Violation("retry.report_timeout", "is not above 0", remedy)
+    elif retry.report_timeout is not None and timedelta(0) < retry.segment_timeout < retry.report_timeout:
+        message = "is longer than retry.segment_timeout, so that it would never pass"
+        yield Violation("retry.report_timeout", message, "use a shorter one, or raise retry.segment_timeout")
+    for failure, retries in retry.retries.items():
+        path = f"retry.retries.{failure.value}"
+        if not 0 <= retries <= MAX_RETRIES:
+            yield Violation(path, f"{retries} is out of range", f"use a whole number from 0 to {MAX_RETRIES}")
+        elif failure is Failure.WORKER_KILLED and retry.attempts != retries + 1:
+            message = f"{retries} contradicts retry.attempts, which is {retry.attempts}"
+            yield Violation(path, message, f"keep one of them: {retries} retries are {retries + 1} attempts")
 
 
 def _label_violations(labels: Mapping[str, str]) -> Iterator[Violation]:

@@ -5,6 +5,7 @@ Errors cross process boundaries, so each passes all its fields to ``super().__in
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,20 @@ class TrialNotFound(SearchdError):
 class TrainableNotFound(SearchdError):
     """No trainable of that name is registered on the server."""
 
+    LISTED = 5
+    """How many names a message lists at most."""
+
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(name, tuple(known))
         self.name = name
         self.known = tuple(known)
 
     def __str__(self) -> str:
-        return f"no trainable {self.name!r}; known: {', '.join(self.known) or 'none'}"
+        if len(self.known) <= self.LISTED:
+            return f"no trainable {self.name!r}; known: {', '.join(self.known) or 'none'}"
+        near = get_close_matches(self.name, self.known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return f"no trainable {self.name!r}; {hint}`searchd trainables` lists all there are"
 
 
 class StudyExists(SearchdError):
@@ -167,6 +175,60 @@ class StoreUnavailable(SearchdError):
 
     def __str__(self) -> str:
         return f"the store is unavailable: {self.reason}; try again"
+
+
+class StoreFull(StoreUnavailable):
+    """There is no room for a write; nothing of it was applied or acknowledged. Reads go on."""
+
+    def __str__(self) -> str:
+        return f"the store takes no writes: {self.reason}; make room on its disk, then try again"
+
+
+class LeaseLost(StoreUnavailable):
+    """Another server has become the store's writer; nothing of the write was applied or acknowledged."""
+
+    def __init__(self, epoch: int, current: int) -> None:
+        SearchdError.__init__(self, epoch, current)
+        self.epoch = epoch
+        self.current = current
+
+    def __str__(self) -> str:
+        return f"another server has taken the store over (epoch {self.current}, ours {self.epoch}); try again there"
+
+
+class StoreDamaged(SearchdError):
+    """Something stored cannot be understood; ``what`` names it."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.what} is damaged in the store: {self.reason}; `searchd doctor` says more, a backup may help"
+
+
+class NotLeader(SearchdError):
+    """This server stands by and only reads; ``leader`` is where the one that writes takes requests, if known."""
+
+    def __init__(self, leader: str) -> None:
+        super().__init__(leader)
+        self.leader = leader
+
+    def __str__(self) -> str:
+        return f"this server stands by and takes no changes; send them to {self.leader or 'the one that leads'}"
+
+
+class TrainableQuarantined(SearchdError):
+    """A trainable crashed too many workers in a row and is given no more until its code changes."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"trainable {self.name!r} is quarantined: {self.reason}; mend it, or restart the server to try again"
 
 
 class StoreTooNew(SearchdError):

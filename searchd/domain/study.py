@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
+from searchd.domain.failure import RETRIES, Failure
 from searchd.domain.fidelity import Fidelity, Ladder, derived_ladder
 from searchd.domain.space import Parameters, SearchSpace
 
@@ -193,10 +194,24 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """``attempts`` per fold run when workers die (at least 1); ``segment_timeout`` counts from a segment's start."""
+    """How long segments may take, and how often a fold run is tried again.
+
+    Attributes:
+        attempts: Attempts per fold run whose worker is killed, at least 1.
+        segment_timeout: A segment that takes longer, counted from its start, is ended with its worker.
+        report_timeout: So is one that reports nothing for so long; None means that segment_timeout is all there is.
+        retries: Retries per fold run by failure, 0 or more, in place of the usual ones.
+    """
 
     attempts: int = 3
     segment_timeout: timedelta = timedelta(minutes=10)
+    report_timeout: timedelta | None = None
+    retries: Mapping[Failure, int] = field(default_factory=dict)
+
+    def of(self, failure: Failure) -> int:
+        """How often a fold run is handed out again after this failure."""
+        usual = self.attempts - 1 if failure is Failure.WORKER_KILLED else RETRIES[failure]
+        return self.retries.get(failure, usual)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, NewType
 
+from searchd.domain.failure import Failure
 from searchd.domain.space import Parameters
 from searchd.domain.study import StudyName
 
@@ -66,7 +67,7 @@ class FoldRun:
         target: Epoch the current or next segment advances to.
         epoch: Epochs trained when the last segment ended.
         attempt: Counts up each time the fold run is handed out; 0 before the first.
-        losses: Attempts that ended because their worker died.
+        failures: What ended earlier attempts that were retried, in order.
         scores: (epoch, score) at the ladder's epochs reached, and where it was set aside in between, in order.
     """
 
@@ -76,7 +77,7 @@ class FoldRun:
     target: int = 0
     epoch: int = 0
     attempt: int = 0
-    losses: int = 0
+    failures: tuple[Failure, ...] = ()
     scores: tuple[tuple[int, float], ...] = ()
 
     def score_at(self, epochs: int) -> float | None:
@@ -109,6 +110,7 @@ class Trial:
         started_at: When the first segment was handed out.
         ended_at: When it reached a final state.
         train_seconds: Training time so far over all its fold runs, in seconds.
+        failure: What went wrong, for INFEASIBLE and FAILED; None otherwise, or if it was no attempt's fault.
     """
 
     study: StudyName
@@ -124,6 +126,7 @@ class Trial:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     train_seconds: float = 0.0
+    failure: Failure | None = None
 
     @property
     def rung(self) -> int:
@@ -150,11 +153,15 @@ class Trial:
             raise ValueError(f"trial {self.number} is {self.state} and cannot pause")
         return replace(self, state=TrialState.PAUSED)
 
-    def ended(self, state: TrialState, at: datetime, reason: str = "", log_tail: str = "") -> "Trial":
+    def ended(
+        self, state: TrialState, at: datetime, reason: str = "", log_tail: str = "", failure: Failure | None = None
+    ) -> "Trial":
         """A final state, with the reason; fold runs end with it."""
         if self.state.ended or not state.ended:
             raise ValueError(f"trial {self.number} cannot go from {self.state} to {state}")
         runs = tuple(
             r if r.state is FoldRunState.FINISHED else replace(r, state=FoldRunState.FINISHED) for r in self.fold_runs
         )
-        return replace(self, state=state, ended_at=at, reason=reason, log_tail=log_tail, fold_runs=runs)
+        return replace(
+            self, state=state, ended_at=at, reason=reason, log_tail=log_tail, fold_runs=runs, failure=failure
+        )

@@ -15,6 +15,9 @@ class Catalog(Protocol):
     def cards(self) -> Mapping[str, Card]:
         """Cards by name, read again first if a file of their modules has changed.
 
+        Once all modules could be imported, one that is broken later keeps nobody from the cards of the others: then
+        looking for a name that is not there (also with ``in`` or ``get``) raises the InvalidArgument described below.
+
         Raises:
             InvalidArgument: a module cannot be imported; the field is its name and the reason its last error line.
         """

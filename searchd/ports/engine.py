@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType, Protocol
 
+from searchd.domain.failure import Failure
 from searchd.domain.space import Parameters
 from searchd.domain.study import Dataset, Evaluation, Resources, StudyName
 from searchd.domain.trial import FoldRunKey, TrialNumber
@@ -97,12 +98,16 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a segment: how, at which epoch, why (one line), and the last log lines if it failed."""
+    """The end of a segment: how, at which epoch, why (one line), and the last log lines if it failed.
+
+    ``failure`` is what went wrong, if the outcome is INFEASIBLE or FAILED, else None.
+    """
 
     outcome: Outcome
     epoch: int
     reason: str = ""
     log_tail: str = ""
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +144,16 @@ class LossCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker is gone, with everything it held that it had not reported; ``reason`` is one line."""
+    """A worker is gone, with everything it held that it had not reported; ``reason`` is one line.
+
+    ``failure`` says what its death counts as for the segment that it ran; it means something if the cause is DIED.
+    """
 
     worker: WorkerId
     cause: LossCause
     reason: str
     log_tail: str = ""
+    failure: Failure = Failure.WORKER_KILLED
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,32 @@ class LiveStudy:
 
 
 @dataclass(frozen=True, slots=True)
+class DamagedStudy:
+    """A study that has not ended and cannot be read; ``reason`` says what is wrong, in one line."""
+
+    name: StudyName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who may write to the store.
+
+    Attributes:
+        epoch: Counts the writers, from 1; 0 if there was none yet.
+        holder: Id of the server that writes; empty if it has given the lease up, or there was none.
+        address: Where that server takes requests.
+        beats: Counts its signs of life, over all epochs. A lease whose beats stand still for long enough has lapsed:
+            whoever waits measures that by a clock of its own, so that no two machines' clocks are ever compared.
+    """
+
+    epoch: int
+    holder: str
+    address: str
+    beats: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """What is remembered of a request_id."""
 
@@ -30,21 +56,55 @@ class Answered:
 
 
 class Store(Protocol):
-    """Durable state. Methods block; the service calls ``commit`` on one writer thread and reads on others.
+    """Durable state. Methods block; the service calls those that write on one writer thread and reads on others.
 
-    All methods raise StoreUnavailable when the database cannot be reached or refuses.
+    All methods raise StoreUnavailable when the database cannot be reached or refuses, and StoreDamaged when what is
+    stored cannot be understood; those that write raise StoreFull (a StoreUnavailable) when there is no room.
     """
 
     def identity(self) -> str:
         """A random id (32 hex digits) made when the store was created; never changes."""
         ...
 
-    def begin_epoch(self) -> int:
-        """Take the store as its writer: count the writer's epoch up by one, durably, and return it (from 1)."""
+    def lease(self) -> Lease:
+        """Who may write, as of now."""
+        ...
+
+    def begin_epoch(self, holder: str = "", address: str = "", seen: Lease | None = None) -> int:
+        """Take the lease: count the writer's epoch up by one, durably, and return it (from 1).
+
+        Args:
+            holder: Id of the server that takes it.
+            address: Where that server takes requests.
+            seen: What the lease was when it was found free, lapsed or one's own; None takes it whatever it is.
+
+        Raises:
+            LeaseLost: the lease is not what was seen any more.
+            StoreUnavailable: it was not taken; or, if it says so, nobody knows, and then ``lease`` tells who has it.
+        """
+        ...
+
+    def beat(self) -> None:
+        """Give a sign of life.
+
+        Raises:
+            LeaseLost: another writer has begun a later epoch.
+        """
+        ...
+
+    def give_up(self) -> None:
+        """Leave the lease to whoever wants it; nothing happens if another writer has begun a later epoch."""
         ...
 
     def commit(self, facts: Sequence[Fact], at: datetime) -> int:
         """Write all facts in one durable transaction, numbering them contiguously; all or nothing.
+
+        If the connection breaks so that nobody knows whether the transaction took place, that is found out by reading
+        back before this returns or raises.
+
+        Raises:
+            LeaseLost: another writer has begun a later epoch; found out inside the transaction.
+            StoreUnavailable: nothing was written; or, if it says so, nobody could be asked whether it was.
 
         Returns:
             The revision of the last fact (of the log's end if there are none).
@@ -85,7 +145,11 @@ class Store(Protocol):
         limit: int,
     ) -> Sequence[Study]:
         """Up to ``limit`` studies of a project in name order, from the one after ``after``; in any of ``states``
-        (None: all) and bearing all ``labels``."""
+        (None: all) and bearing all ``labels``.
+
+        Studies that cannot be understood are left out, and the page is filled with those that follow; ``study`` says
+        what is wrong with one.
+        """
         ...
 
     def trial(self, study: StudyName, number: TrialNumber) -> Trial:
@@ -129,8 +193,8 @@ class Store(Protocol):
         """What was answered to that request_id, or None."""
         ...
 
-    def live(self) -> Sequence[LiveStudy]:
-        """All studies that have not ended, in creation order."""
+    def live(self) -> Sequence[LiveStudy | DamagedStudy]:
+        """All studies that have not ended, in creation order; one that cannot be read keeps no other from it."""
         ...
 
     def close(self) -> None:

@@ -845,22 +845,53 @@ class Retry(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class RetriesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     ATTEMPTS_FIELD_NUMBER: builtins.int
     SEGMENT_TIMEOUT_FIELD_NUMBER: builtins.int
+    REPORT_TIMEOUT_FIELD_NUMBER: builtins.int
+    RETRIES_FIELD_NUMBER: builtins.int
     attempts: builtins.int
-    """Attempts per fold run whose worker died, at least 1; unset means 3."""
+    """Attempts per fold run whose worker is killed or crashes, at least 1; unset means 3."""
     @property
     def segment_timeout(self) -> google.protobuf.duration_pb2.Duration:
-        """A segment that runs longer is killed and its trial fails. Unset means 10 minutes."""
+        """A segment that runs longer is ended with its worker. Unset means 10 minutes."""
+
+    @property
+    def report_timeout(self) -> google.protobuf.duration_pb2.Duration:
+        """So is one that reports nothing for so long. Unset means that segment_timeout is all there is."""
+
+    @property
+    def retries(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.int]:
+        """Retries per fold run by failure, 0 to 1000, in place of the usual ones. The keys: error (usually 0), not_finite (0),
+        metric_missing (0), out_of_memory (1), worker_killed (attempts - 1), node_lost (20), preempted (100), timed_out (0)
+        and hung (1).
+        """
 
     def __init__(
         self,
         *,
         attempts: builtins.int | None = ...,
         segment_timeout: google.protobuf.duration_pb2.Duration | None = ...,
+        report_timeout: google.protobuf.duration_pb2.Duration | None = ...,
+        retries: collections.abc.Mapping[builtins.str, builtins.int] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_attempts", b"_attempts", "attempts", b"attempts", "segment_timeout", b"segment_timeout"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_attempts", b"_attempts", "attempts", b"attempts", "segment_timeout", b"segment_timeout"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_attempts", b"_attempts", "attempts", b"attempts", "report_timeout", b"report_timeout", "segment_timeout", b"segment_timeout"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_attempts", b"_attempts", "attempts", b"attempts", "report_timeout", b"report_timeout", "retries", b"retries", "segment_timeout", b"segment_timeout"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_attempts", b"_attempts"]) -> typing.Literal["attempts"] | None: ...
 
 global___Retry = Retry

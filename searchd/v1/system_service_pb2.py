@@ -24,27 +24,29 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsearchd/v1/system_service.proto\x12\nsearchd.v1\"\x16\n\x14GetServerInfoRequest\"\xb3\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x19\n\x11max_message_bytes\x18\x02 \x01(\x05\x12\x15\n\rmax_page_size\x18\x03 \x01(\x05\x12\x12\n\nmax_trials\x18\x04 \x01(\x05\x12\x13\n\x0bmax_watches\x18\x05 \x01(\x05\x12\x1c\n\x14max_pending_requests\x18\x06 \x01(\x05\x12\x10\n\x08\x66\x65\x61tures\x18\x07 \x03(\t\"\x13\n\x11GetClusterRequest\"7\n\x0b\x43lusterNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x63pus\x18\x02 \x01(\x01\x12\x0c\n\x04gpus\x18\x03 \x01(\x01\"q\n\x0b\x43lusterPool\x12\x18\n\x10\x63ode_fingerprint\x18\x01 \x01(\t\x12\x0c\n\x04\x63pus\x18\x02 \x01(\x01\x12\x0c\n\x04gpus\x18\x03 \x01(\x01\x12\x10\n\x08starting\x18\x04 \x01(\x05\x12\x0c\n\x04idle\x18\x05 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x06 \x01(\x05\";\n\x0c\x43lusterStudy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x62usy\x18\x02 \x01(\x05\x12\x0f\n\x07waiting\x18\x03 \x01(\x08\"\x8f\x01\n\x12GetClusterResponse\x12&\n\x05nodes\x18\x01 \x03(\x0b\x32\x17.searchd.v1.ClusterNode\x12&\n\x05pools\x18\x02 \x03(\x0b\x32\x17.searchd.v1.ClusterPool\x12)\n\x07studies\x18\x03 \x03(\x0b\x32\x18.searchd.v1.ClusterStudy2\xb2\x01\n\rSystemService\x12T\n\rGetServerInfo\x12 .searchd.v1.GetServerInfoRequest\x1a!.searchd.v1.GetServerInfoResponse\x12K\n\nGetCluster\x12\x1d.searchd.v1.GetClusterRequest\x1a\x1e.searchd.v1.GetClusterResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsearchd/v1/system_service.proto\x12\nsearchd.v1\"\x16\n\x14GetServerInfoRequest\"\x92\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x19\n\x11max_message_bytes\x18\x02 \x01(\x05\x12\x15\n\rmax_page_size\x18\x03 \x01(\x05\x12\x12\n\nmax_trials\x18\x04 \x01(\x05\x12\x13\n\x0bmax_watches\x18\x05 \x01(\x05\x12\x1c\n\x14max_pending_requests\x18\x06 \x01(\x05\x12\x10\n\x08\x66\x65\x61tures\x18\x07 \x03(\t\x12$\n\x04role\x18\x08 \x01(\x0e\x32\x16.searchd.v1.ServerRole\x12\x16\n\x0eleader_address\x18\t \x01(\t\x12\r\n\x05\x65poch\x18\n \x01(\x03\x12\x10\n\x08problems\x18\x0b \x03(\t\"\x13\n\x11GetClusterRequest\"7\n\x0b\x43lusterNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x63pus\x18\x02 \x01(\x01\x12\x0c\n\x04gpus\x18\x03 \x01(\x01\"q\n\x0b\x43lusterPool\x12\x18\n\x10\x63ode_fingerprint\x18\x01 \x01(\t\x12\x0c\n\x04\x63pus\x18\x02 \x01(\x01\x12\x0c\n\x04gpus\x18\x03 \x01(\x01\x12\x10\n\x08starting\x18\x04 \x01(\x05\x12\x0c\n\x04idle\x18\x05 \x01(\x05\x12\x0c\n\x04\x62usy\x18\x06 \x01(\x05\";\n\x0c\x43lusterStudy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x62usy\x18\x02 \x01(\x05\x12\x0f\n\x07waiting\x18\x03 \x01(\x08\"\x8f\x01\n\x12GetClusterResponse\x12&\n\x05nodes\x18\x01 \x03(\x0b\x32\x17.searchd.v1.ClusterNode\x12&\n\x05pools\x18\x02 \x03(\x0b\x32\x17.searchd.v1.ClusterPool\x12)\n\x07studies\x18\x03 \x03(\x0b\x32\x18.searchd.v1.ClusterStudy*Z\n\nServerRole\x12\x1b\n\x17SERVER_ROLE_UNSPECIFIED\x10\x00\x12\x16\n\x12SERVER_ROLE_LEADER\x10\x01\x12\x17\n\x13SERVER_ROLE_STANDBY\x10\x02\x32\xb2\x01\n\rSystemService\x12T\n\rGetServerInfo\x12 .searchd.v1.GetServerInfoRequest\x1a!.searchd.v1.GetServerInfoResponse\x12K\n\nGetCluster\x12\x1d.searchd.v1.GetClusterRequest\x1a\x1e.searchd.v1.GetClusterResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'searchd.v1.system_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SERVERROLE']._serialized_start=748
+  _globals['_SERVERROLE']._serialized_end=838
   _globals['_GETSERVERINFOREQUEST']._serialized_start=47
   _globals['_GETSERVERINFOREQUEST']._serialized_end=69
   _globals['_GETSERVERINFORESPONSE']._serialized_start=72
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=251
-  _globals['_GETCLUSTERREQUEST']._serialized_start=253
-  _globals['_GETCLUSTERREQUEST']._serialized_end=272
-  _globals['_CLUSTERNODE']._serialized_start=274
-  _globals['_CLUSTERNODE']._serialized_end=329
-  _globals['_CLUSTERPOOL']._serialized_start=331
-  _globals['_CLUSTERPOOL']._serialized_end=444
-  _globals['_CLUSTERSTUDY']._serialized_start=446
-  _globals['_CLUSTERSTUDY']._serialized_end=505
-  _globals['_GETCLUSTERRESPONSE']._serialized_start=508
-  _globals['_GETCLUSTERRESPONSE']._serialized_end=651
-  _globals['_SYSTEMSERVICE']._serialized_start=654
-  _globals['_SYSTEMSERVICE']._serialized_end=832
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=346
+  _globals['_GETCLUSTERREQUEST']._serialized_start=348
+  _globals['_GETCLUSTERREQUEST']._serialized_end=367
+  _globals['_CLUSTERNODE']._serialized_start=369
+  _globals['_CLUSTERNODE']._serialized_end=424
+  _globals['_CLUSTERPOOL']._serialized_start=426
+  _globals['_CLUSTERPOOL']._serialized_end=539
+  _globals['_CLUSTERSTUDY']._serialized_start=541
+  _globals['_CLUSTERSTUDY']._serialized_end=600
+  _globals['_GETCLUSTERRESPONSE']._serialized_start=603
+  _globals['_GETCLUSTERRESPONSE']._serialized_end=746
+  _globals['_SYSTEMSERVICE']._serialized_start=841
+  _globals['_SYSTEMSERVICE']._serialized_end=1019
 # @@protoc_insertion_point(module_scope)

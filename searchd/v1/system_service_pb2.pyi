@@ -7,10 +7,41 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import sys
 import typing
 
+if sys.version_info >= (3, 10):
+    import typing as typing_extensions
+else:
+    import typing_extensions
+
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _ServerRole:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ServerRoleEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ServerRole.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SERVER_ROLE_UNSPECIFIED: _ServerRole.ValueType  # 0
+    """Never sent."""
+    SERVER_ROLE_LEADER: _ServerRole.ValueType  # 1
+    """It writes: all requests are taken."""
+    SERVER_ROLE_STANDBY: _ServerRole.ValueType  # 2
+    """It reads, and takes over when the leader is gone: requests that change something are refused as UNAVAILABLE."""
+
+class ServerRole(_ServerRole, metaclass=_ServerRoleEnumTypeWrapper):
+    """What a server is to its store."""
+
+SERVER_ROLE_UNSPECIFIED: ServerRole.ValueType  # 0
+"""Never sent."""
+SERVER_ROLE_LEADER: ServerRole.ValueType  # 1
+"""It writes: all requests are taken."""
+SERVER_ROLE_STANDBY: ServerRole.ValueType  # 2
+"""It reads, and takes over when the leader is gone: requests that change something are refused as UNAVAILABLE."""
+global___ServerRole = ServerRole
 
 @typing.final
 class GetServerInfoRequest(google.protobuf.message.Message):
@@ -37,6 +68,10 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     MAX_WATCHES_FIELD_NUMBER: builtins.int
     MAX_PENDING_REQUESTS_FIELD_NUMBER: builtins.int
     FEATURES_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    LEADER_ADDRESS_FIELD_NUMBER: builtins.int
+    EPOCH_FIELD_NUMBER: builtins.int
+    PROBLEMS_FIELD_NUMBER: builtins.int
     version: builtins.str
     """searchd's version."""
     max_message_bytes: builtins.int
@@ -49,9 +84,19 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     """Most watches at once."""
     max_pending_requests: builtins.int
     """Most requests waiting to be decided."""
+    role: global___ServerRole.ValueType
+    """What this server is to its store."""
+    leader_address: builtins.str
+    """Where the leader takes requests; empty if nobody leads."""
+    epoch: builtins.int
+    """Counts the leaders of the store, from 1."""
     @property
     def features(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Search algorithms, schedulers and so on that this server has, as they are written in a study file."""
+
+    @property
+    def problems(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What keeps the server from doing all of its work now, such as a full disk; empty if nothing does."""
 
     def __init__(
         self,
@@ -63,8 +108,12 @@ class GetServerInfoResponse(google.protobuf.message.Message):
         max_watches: builtins.int = ...,
         max_pending_requests: builtins.int = ...,
         features: collections.abc.Iterable[builtins.str] | None = ...,
+        role: global___ServerRole.ValueType = ...,
+        leader_address: builtins.str = ...,
+        epoch: builtins.int = ...,
+        problems: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["features", b"features", "max_message_bytes", b"max_message_bytes", "max_page_size", b"max_page_size", "max_pending_requests", b"max_pending_requests", "max_trials", b"max_trials", "max_watches", b"max_watches", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["epoch", b"epoch", "features", b"features", "leader_address", b"leader_address", "max_message_bytes", b"max_message_bytes", "max_page_size", b"max_page_size", "max_pending_requests", b"max_pending_requests", "max_trials", b"max_trials", "max_watches", b"max_watches", "problems", b"problems", "role", b"role", "version", b"version"]) -> None: ...
 
 global___GetServerInfoResponse = GetServerInfoResponse
 

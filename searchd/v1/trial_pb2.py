@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from searchd.v1 import study_pb2 as searchd_dot_v1_dot_study__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16searchd/v1/trial.proto\x12\nsearchd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16searchd/v1/study.proto\"v\n\x07\x46oldRun\x12\x0e\n\x06repeat\x18\x01 \x01(\x05\x12\x0c\n\x04\x66old\x18\x02 \x01(\x05\x12\r\n\x05\x65poch\x18\x03 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x0f\n\x07running\x18\x05 \x01(\x08\x12\x12\n\x05score\x18\x06 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_score\"\x80\x04\n\x05Trial\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x35\n\nparameters\x18\x03 \x03(\x0b\x32!.searchd.v1.Trial.ParametersEntry\x12\'\n\x06origin\x18\x04 \x01(\x0e\x32\x17.searchd.v1.TrialOrigin\x12%\n\x05state\x18\x05 \x01(\x0e\x32\x16.searchd.v1.TrialState\x12\x13\n\x0brung_scores\x18\x06 \x03(\x01\x12&\n\tfold_runs\x18\x07 \x03(\x0b\x32\x13.searchd.v1.FoldRun\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x10\n\x08log_tail\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rtrain_seconds\x18\r \x01(\x01\x1aM\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.searchd.v1.ParameterValue:\x02\x38\x01\"\x83\x02\n\x0bMeasurement\x12\r\n\x05trial\x18\x01 \x01(\x05\x12\x0e\n\x06repeat\x18\x02 \x01(\x05\x12\x0c\n\x04\x66old\x18\x03 \x01(\x05\x12\r\n\x05\x65poch\x18\x04 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12\x35\n\x07metrics\x18\x06 \x03(\x0b\x32$.searchd.v1.Measurement.MetricsEntry\x12\x0f\n\x07seconds\x18\x07 \x01(\x01\x12/\n\x0breport_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01*\xf6\x01\n\nTrialState\x12\x1b\n\x17TRIAL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13TRIAL_STATE_PENDING\x10\x01\x12\x17\n\x13TRIAL_STATE_RUNNING\x10\x02\x12\x16\n\x12TRIAL_STATE_PAUSED\x10\x03\x12\x19\n\x15TRIAL_STATE_COMPLETED\x10\x04\x12\x17\n\x13TRIAL_STATE_STOPPED\x10\x05\x12\x1a\n\x16TRIAL_STATE_INFEASIBLE\x10\x06\x12\x16\n\x12TRIAL_STATE_FAILED\x10\x07\x12\x19\n\x15TRIAL_STATE_CANCELLED\x10\x08*^\n\x0bTrialOrigin\x12\x1c\n\x18TRIAL_ORIGIN_UNSPECIFIED\x10\x00\x12\x18\n\x14TRIAL_ORIGIN_DEFAULT\x10\x01\x12\x17\n\x13TRIAL_ORIGIN_SEARCH\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16searchd/v1/trial.proto\x12\nsearchd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16searchd/v1/study.proto\"\x9d\x01\n\x07\x46oldRun\x12\x0e\n\x06repeat\x18\x01 \x01(\x05\x12\x0c\n\x04\x66old\x18\x02 \x01(\x05\x12\r\n\x05\x65poch\x18\x03 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x0f\n\x07running\x18\x05 \x01(\x08\x12\x12\n\x05score\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12%\n\x08\x66\x61ilures\x18\x07 \x03(\x0e\x32\x13.searchd.v1.FailureB\x08\n\x06_score\"\xa6\x04\n\x05Trial\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x35\n\nparameters\x18\x03 \x03(\x0b\x32!.searchd.v1.Trial.ParametersEntry\x12\'\n\x06origin\x18\x04 \x01(\x0e\x32\x17.searchd.v1.TrialOrigin\x12%\n\x05state\x18\x05 \x01(\x0e\x32\x16.searchd.v1.TrialState\x12\x13\n\x0brung_scores\x18\x06 \x03(\x01\x12&\n\tfold_runs\x18\x07 \x03(\x0b\x32\x13.searchd.v1.FoldRun\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x10\n\x08log_tail\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rtrain_seconds\x18\r \x01(\x01\x12$\n\x07\x66\x61ilure\x18\x0e \x01(\x0e\x32\x13.searchd.v1.Failure\x1aM\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.searchd.v1.ParameterValue:\x02\x38\x01\"\x83\x02\n\x0bMeasurement\x12\r\n\x05trial\x18\x01 \x01(\x05\x12\x0e\n\x06repeat\x18\x02 \x01(\x05\x12\x0c\n\x04\x66old\x18\x03 \x01(\x05\x12\r\n\x05\x65poch\x18\x04 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12\x35\n\x07metrics\x18\x06 \x03(\x0b\x32$.searchd.v1.Measurement.MetricsEntry\x12\x0f\n\x07seconds\x18\x07 \x01(\x01\x12/\n\x0breport_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01*\xf6\x01\n\nTrialState\x12\x1b\n\x17TRIAL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13TRIAL_STATE_PENDING\x10\x01\x12\x17\n\x13TRIAL_STATE_RUNNING\x10\x02\x12\x16\n\x12TRIAL_STATE_PAUSED\x10\x03\x12\x19\n\x15TRIAL_STATE_COMPLETED\x10\x04\x12\x17\n\x13TRIAL_STATE_STOPPED\x10\x05\x12\x1a\n\x16TRIAL_STATE_INFEASIBLE\x10\x06\x12\x16\n\x12TRIAL_STATE_FAILED\x10\x07\x12\x19\n\x15TRIAL_STATE_CANCELLED\x10\x08*^\n\x0bTrialOrigin\x12\x1c\n\x18TRIAL_ORIGIN_UNSPECIFIED\x10\x00\x12\x18\n\x14TRIAL_ORIGIN_DEFAULT\x10\x01\x12\x17\n\x13TRIAL_ORIGIN_SEARCH\x10\x02*\xf6\x01\n\x07\x46\x61ilure\x12\x17\n\x13\x46\x41ILURE_UNSPECIFIED\x10\x00\x12\x11\n\rFAILURE_ERROR\x10\x01\x12\x16\n\x12\x46\x41ILURE_NOT_FINITE\x10\x02\x12\x1a\n\x16\x46\x41ILURE_METRIC_MISSING\x10\x03\x12\x19\n\x15\x46\x41ILURE_OUT_OF_MEMORY\x10\x04\x12\x19\n\x15\x46\x41ILURE_WORKER_KILLED\x10\x05\x12\x15\n\x11\x46\x41ILURE_NODE_LOST\x10\x06\x12\x15\n\x11\x46\x41ILURE_PREEMPTED\x10\x07\x12\x15\n\x11\x46\x41ILURE_TIMED_OUT\x10\x08\x12\x10\n\x0c\x46\x41ILURE_HUNG\x10\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,18 +37,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRIAL_PARAMETERSENTRY']._serialized_options = b'8\001'
   _globals['_MEASUREMENT_METRICSENTRY']._loaded_options = None
   _globals['_MEASUREMENT_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_TRIALSTATE']._serialized_start=993
-  _globals['_TRIALSTATE']._serialized_end=1239
-  _globals['_TRIALORIGIN']._serialized_start=1241
-  _globals['_TRIALORIGIN']._serialized_end=1335
-  _globals['_FOLDRUN']._serialized_start=95
-  _globals['_FOLDRUN']._serialized_end=213
-  _globals['_TRIAL']._serialized_start=216
-  _globals['_TRIAL']._serialized_end=728
-  _globals['_TRIAL_PARAMETERSENTRY']._serialized_start=651
-  _globals['_TRIAL_PARAMETERSENTRY']._serialized_end=728
-  _globals['_MEASUREMENT']._serialized_start=731
-  _globals['_MEASUREMENT']._serialized_end=990
-  _globals['_MEASUREMENT_METRICSENTRY']._serialized_start=944
-  _globals['_MEASUREMENT_METRICSENTRY']._serialized_end=990
+  _globals['_TRIALSTATE']._serialized_start=1071
+  _globals['_TRIALSTATE']._serialized_end=1317
+  _globals['_TRIALORIGIN']._serialized_start=1319
+  _globals['_TRIALORIGIN']._serialized_end=1413
+  _globals['_FAILURE']._serialized_start=1416
+  _globals['_FAILURE']._serialized_end=1662
+  _globals['_FOLDRUN']._serialized_start=96
+  _globals['_FOLDRUN']._serialized_end=253
+  _globals['_TRIAL']._serialized_start=256
+  _globals['_TRIAL']._serialized_end=806
+  _globals['_TRIAL_PARAMETERSENTRY']._serialized_start=729
+  _globals['_TRIAL_PARAMETERSENTRY']._serialized_end=806
+  _globals['_MEASUREMENT']._serialized_start=809
+  _globals['_MEASUREMENT']._serialized_end=1068
+  _globals['_MEASUREMENT_METRICSENTRY']._serialized_start=1022
+  _globals['_MEASUREMENT_METRICSENTRY']._serialized_end=1068
 # @@protoc_insertion_point(module_scope)

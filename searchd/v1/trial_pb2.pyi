@@ -93,6 +93,58 @@ TRIAL_ORIGIN_SEARCH: TrialOrigin.ValueType  # 2
 """The searcher proposed it."""
 global___TrialOrigin = TrialOrigin
 
+class _Failure:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _FailureEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Failure.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    FAILURE_UNSPECIFIED: _Failure.ValueType  # 0
+    """Nothing."""
+    FAILURE_ERROR: _Failure.ValueType  # 1
+    """The trainable raised."""
+    FAILURE_NOT_FINITE: _Failure.ValueType  # 2
+    """The objective was NaN or infinite, or the trainable gave the configuration up as infeasible."""
+    FAILURE_METRIC_MISSING: _Failure.ValueType  # 3
+    """It reported without the objective's metric, or never reported."""
+    FAILURE_OUT_OF_MEMORY: _Failure.ValueType  # 4
+    """Host or GPU ran out of memory."""
+    FAILURE_WORKER_KILLED: _Failure.ValueType  # 5
+    """The worker's process ended: it crashed, called exit, or somebody killed it."""
+    FAILURE_NODE_LOST: _Failure.ValueType  # 6
+    """The worker's node, or the cluster as a whole, was lost."""
+    FAILURE_PREEMPTED: _Failure.ValueType  # 7
+    """The worker's node was taken back by whoever lends it."""
+    FAILURE_TIMED_OUT: _Failure.ValueType  # 8
+    """The segment ran longer than it may, though it reported."""
+    FAILURE_HUNG: _Failure.ValueType  # 9
+    """Nothing was reported for longer than the study allows."""
+
+class Failure(_Failure, metaclass=_FailureEnumTypeWrapper):
+    """What went wrong with an attempt at a fold run."""
+
+FAILURE_UNSPECIFIED: Failure.ValueType  # 0
+"""Nothing."""
+FAILURE_ERROR: Failure.ValueType  # 1
+"""The trainable raised."""
+FAILURE_NOT_FINITE: Failure.ValueType  # 2
+"""The objective was NaN or infinite, or the trainable gave the configuration up as infeasible."""
+FAILURE_METRIC_MISSING: Failure.ValueType  # 3
+"""It reported without the objective's metric, or never reported."""
+FAILURE_OUT_OF_MEMORY: Failure.ValueType  # 4
+"""Host or GPU ran out of memory."""
+FAILURE_WORKER_KILLED: Failure.ValueType  # 5
+"""The worker's process ended: it crashed, called exit, or somebody killed it."""
+FAILURE_NODE_LOST: Failure.ValueType  # 6
+"""The worker's node, or the cluster as a whole, was lost."""
+FAILURE_PREEMPTED: Failure.ValueType  # 7
+"""The worker's node was taken back by whoever lends it."""
+FAILURE_TIMED_OUT: Failure.ValueType  # 8
+"""The segment ran longer than it may, though it reported."""
+FAILURE_HUNG: Failure.ValueType  # 9
+"""Nothing was reported for longer than the study allows."""
+global___Failure = Failure
+
 @typing.final
 class FoldRun(google.protobuf.message.Message):
     """One trial on one fold of one repeat."""
@@ -105,6 +157,7 @@ class FoldRun(google.protobuf.message.Message):
     ATTEMPT_FIELD_NUMBER: builtins.int
     RUNNING_FIELD_NUMBER: builtins.int
     SCORE_FIELD_NUMBER: builtins.int
+    FAILURES_FIELD_NUMBER: builtins.int
     repeat: builtins.int
     """Repeat, from 0."""
     fold: builtins.int
@@ -117,6 +170,10 @@ class FoldRun(google.protobuf.message.Message):
     """Whether a worker has it now."""
     score: builtins.float
     """Its newest score at an epoch of the ladder; unset before the first."""
+    @property
+    def failures(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___Failure.ValueType]:
+        """What ended earlier attempts that were retried, in order."""
+
     def __init__(
         self,
         *,
@@ -126,9 +183,10 @@ class FoldRun(google.protobuf.message.Message):
         attempt: builtins.int = ...,
         running: builtins.bool = ...,
         score: builtins.float | None = ...,
+        failures: collections.abc.Iterable[global___Failure.ValueType] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_score", b"_score", "score", b"score"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_score", b"_score", "attempt", b"attempt", "epoch", b"epoch", "fold", b"fold", "repeat", b"repeat", "running", b"running", "score", b"score"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_score", b"_score", "attempt", b"attempt", "epoch", b"epoch", "failures", b"failures", "fold", b"fold", "repeat", b"repeat", "running", b"running", "score", b"score"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_score", b"_score"]) -> typing.Literal["score"] | None: ...
 
 global___FoldRun = FoldRun
@@ -170,6 +228,7 @@ class Trial(google.protobuf.message.Message):
     START_TIME_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
     TRAIN_SECONDS_FIELD_NUMBER: builtins.int
+    FAILURE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """projects/{project}/studies/{study}/trials/{number}."""
     number: builtins.int
@@ -184,6 +243,8 @@ class Trial(google.protobuf.message.Message):
     """Last log lines, if it failed."""
     train_seconds: builtins.float
     """Seconds of training so far, summed over fold runs."""
+    failure: global___Failure.ValueType
+    """What went wrong, if it failed or is infeasible."""
     @property
     def parameters(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, searchd.v1.study_pb2.ParameterValue]:
         """Searched parameters that are active, and the study's fixed ones."""
@@ -224,9 +285,10 @@ class Trial(google.protobuf.message.Message):
         start_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         train_seconds: builtins.float = ...,
+        failure: global___Failure.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "fold_runs", b"fold_runs", "log_tail", b"log_tail", "name", b"name", "number", b"number", "origin", b"origin", "parameters", b"parameters", "reason", b"reason", "rung_scores", b"rung_scores", "start_time", b"start_time", "state", b"state", "train_seconds", b"train_seconds"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "fold_runs", b"fold_runs", "log_tail", b"log_tail", "name", b"name", "number", b"number", "origin", b"origin", "parameters", b"parameters", "reason", b"reason", "rung_scores", b"rung_scores", "start_time", b"start_time", "state", b"state", "train_seconds", b"train_seconds"]) -> None: ...
 
 global___Trial = Trial
 

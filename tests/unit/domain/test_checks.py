@@ -9,6 +9,7 @@ import pytest
 from searchd.domain.checks import MAX_LABELS, algorithm_violations, draft_violations, merged
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
+from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.space import Choice, Condition, Domain, Float, Integer, Parameter, SearchSpace
 from searchd.domain.study import (
@@ -46,6 +47,12 @@ def test_a_sensible_draft_has_no_violations() -> None:
         evaluation=Evaluation(folds=5, epochs=27, ladder=(Fidelity(1, 3), Fidelity(5, 27))),
         resources=Resources(1, 0.25),
         budget=Budget(trials=200, slots=8, wall_time=timedelta(hours=1)),
+        retry=Retry(
+            6,
+            timedelta(minutes=9),
+            timedelta(minutes=9),
+            {Failure.WORKER_KILLED: 5, Failure.ERROR: 0, Failure.HUNG: 1000},
+        ),
         labels={"team": "vision"},
     )
     assert [*draft_violations(GOOD), *draft_violations(full)] == []
@@ -104,6 +111,13 @@ def test_a_sensible_draft_has_no_violations() -> None:
         (replace(GOOD, budget=Budget(wall_time=ZERO)), "budget.wall_time"),
         (replace(GOOD, retry=Retry(attempts=0)), "retry.attempts"),
         (replace(GOOD, retry=Retry(segment_timeout=-timedelta(seconds=1))), "retry.segment_timeout"),
+        (replace(GOOD, retry=Retry(report_timeout=ZERO)), "retry.report_timeout"),
+        (replace(GOOD, retry=Retry(report_timeout=timedelta(minutes=11))), "retry.report_timeout"),
+        (replace(GOOD, retry=Retry(segment_timeout=ZERO, report_timeout=timedelta(1))), "retry.segment_timeout"),
+        (replace(GOOD, retry=Retry(retries={Failure.ERROR: -1})), "retry.retries.error"),
+        (replace(GOOD, retry=Retry(retries={Failure.HUNG: 1001})), "retry.retries.hung"),
+        (replace(GOOD, retry=Retry(retries={Failure.WORKER_KILLED: 1001})), "retry.retries.worker_killed"),
+        (replace(GOOD, retry=Retry(retries={Failure.WORKER_KILLED: 3})), "retry.retries.worker_killed"),
         (replace(GOOD, labels={"Team": "x"}), "labels.Team"),
         (replace(GOOD, labels={"team": "x" * 257}), "labels.team"),
         (replace(GOOD, labels={"team": "a\nb"}), "labels.team"),
@@ -127,6 +141,15 @@ def test_a_negative_budget_is_called_negative() -> None:
     """The message says what is wrong with the number."""
     (violation,) = draft_violations(replace(GOOD, budget=Budget(trials=-3)))
     assert str(violation) == "budget.trials: -3 is negative; use at least 1"
+
+
+def test_attempts_and_retries_that_contradict_each_other_are_explained() -> None:
+    """The message says which attempts the retries would be."""
+    (violation,) = draft_violations(replace(GOOD, retry=Retry(4, retries={Failure.WORKER_KILLED: 5})))
+    assert str(violation) == (
+        "retry.retries.worker_killed: 5 contradicts retry.attempts, which is 4; "
+        "keep one of them: 5 retries are 6 attempts"
+    )
 
 
 def test_all_mistakes_are_found_at_once() -> None:
