@@ -275,6 +275,11 @@ class ActiveStudy:
             self.told[trial.number] = observation(trial)
 
 
+def code_of(active: ActiveStudy) -> tuple[str, str]:
+    """The trainable and the fingerprint of its code: what is quarantined together."""
+    return active.study.spec.trainable, active.study.code
+
+
 def observation(trial: Trial) -> Observation:
     """What a searcher may know of a trial."""
     return Observation(

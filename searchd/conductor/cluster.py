@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from searchd.conductor.active import ActiveStudy
+from searchd.domain.failure import Failure
 from searchd.domain.study import Resources, StudyName
 from searchd.domain.trial import FoldRunKey
 from searchd.ports.engine import Node, PoolKey, WorkerId
@@ -38,11 +39,14 @@ class Worker:
     since_ready: datetime
     study: ActiveStudy | None = None
     held: deque[tuple[FoldRunKey, int]] = field(default_factory=deque)
-    deadline: datetime | None = None
+    began: datetime | None = None
+    """When the segment that it runs started, or later; None while it runs none."""
+    heard: datetime | None = None
+    """When that segment last reported; None if it has not."""
     timer: datetime | None = None
     """When the timer that looks at the deadline is set for; timers set for later than that count for nothing."""
-    overdue: tuple[FoldRunKey, int] | None = None
-    """What it was told to be killed for."""
+    overdue: tuple[tuple[FoldRunKey, int], Failure] | None = None
+    """What it was told to be killed for, and what that counts as."""
     sequence: int = 0
     acknowledged: int = 0
 
@@ -63,6 +67,8 @@ class Pool:
     lined_up: dict[StudyName, ActiveStudy] = field(default_factory=dict)
     served: int = 0
     failed_starts: int = 0
+    rests_until: datetime | None = None
+    """Until then no worker is started, since the last ones could not."""
 
     def wait(self, active: ActiveStudy) -> None:
         """Put a study in line, at the place that its use of the pool gives it."""

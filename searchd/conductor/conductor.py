@@ -1,6 +1,5 @@
 """The conductor: takes one input at a time and says what follows. Everything it decides is a fact or a command."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -34,10 +33,11 @@ from searchd.domain.errors import (
     StudyActive,
     StudyExists,
     StudyNotFound,
+    TrainableQuarantined,
 )
 from searchd.domain.facts import ProgressPut, RequestAnswered, StudyDeleted, StudyPut, TrialPut
 from searchd.domain.space import Parameters
-from searchd.domain.study import Study, StudyName, StudySpec
+from searchd.domain.study import Study, StudyName, StudySpec, StudyState
 from searchd.domain.trial import Origin, Trial, TrialNumber, TrialState
 from searchd.ports.engine import (
     Acknowledge,
@@ -52,7 +52,7 @@ from searchd.ports.engine import (
 )
 from searchd.ports.scheduler import Scheduler
 from searchd.ports.searcher import Ask, OpenSearch, SearchFailed, Suggested, Tell
-from searchd.ports.store import LiveStudy
+from searchd.ports.store import DamagedStudy, LiveStudy
 
 AHEAD = 64
 """Suggestions kept ready of a searcher that does not learn."""
@@ -60,15 +60,16 @@ AHEAD = 64
 SEARCH_FAILURES = 3
 """A searcher that fails this often pauses its study."""
 
-REMEMBERED_ANSWERS = 4096
-"""Answers kept at hand for repeats of requests that arrive before the first answer can be read from the store."""
-
 
 class Conductor:
     """Decides. ``decide`` for each input of a batch, then ``settle`` once; facts are applied as they are decided."""
 
     def __init__(
-        self, live: Sequence[LiveStudy], make_scheduler: Callable[[StudySpec], Scheduler], epoch: int, now: datetime
+        self,
+        live: Sequence[LiveStudy | DamagedStudy],
+        make_scheduler: Callable[[StudySpec], Scheduler],
+        epoch: int,
+        now: datetime,
     ) -> None:
         """Rebuild the mind from the store.
 
@@ -80,9 +81,12 @@ class Conductor:
         """
         self._mind = Mind(make_scheduler, epoch)
         self._mind.set_timer(now + IDLE_AFTER, None)
-        self._answered: OrderedDict[str, RequestAnswered] = OrderedDict()
+        self._answered: dict[str, RequestAnswered] = {}
+        self._deleted: set[StudyName] = set()
+        self.faults: dict[StudyName, Exception | str] = {}
+        """Studies that could not be taken up, and why."""
         for stored in live:
-            self._restore(stored)
+            self._take_up(stored)
 
     def opening(self) -> Decision:
         """What follows from the rebuilding itself: searchers to open."""
@@ -135,6 +139,8 @@ class Conductor:
         """What follows from a batch as a whole: work handed out, searchers told and asked, studies ended, counts."""
         mind = self._mind
         mind.attending = None
+        self._answered.clear()
+        self._deleted.clear()
         for active in list(mind.dirty.values()):
             if active.study.name in mind.studies:
                 line_up(mind, active)
@@ -182,40 +188,48 @@ class Conductor:
         self._mind.command(Answer(request.token, result))
 
     def _repeated(self, request: Request) -> Study | None:
-        """What the same request was answered a moment ago, if it was."""
+        """What the same request was answered earlier in this batch; what was answered before it can be read."""
         before = self._answered.get(request.request_id)
         if before is not None and before.digest != request.digest:
             raise RequestReused(request.request_id)
         return None if before is None else before.study
 
     def _carried_out(self, request: Request, now: datetime) -> Study:
+        known = self._known(request)
         match request.body:
             case CreateStudy(study, default):
-                result = self._create(study, default, now)
+                result = self._create(study, default, known, now)
             case StopStudy(name):
-                result = self._stop(name, now)
-            case DeleteStudy(study):
-                result = self._delete(study)
+                result = self._stop(name, known, now)
+            case DeleteStudy(name):
+                result = self._delete(name, known)
             case _:
                 assert_never(request.body)
         if request.request_id:
             answer = RequestAnswered(request.request_id, request.digest, result)
             self._mind.emit(answer)
             self._answered[request.request_id] = answer
-            if len(self._answered) > REMEMBERED_ANSWERS:
-                self._answered.popitem(last=False)
         return result
 
-    def _create(self, study: Study, default: Parameters | None, now: datetime) -> Study:
+    def _known(self, request: Request) -> Study | None:
+        """The study that a request is about, with all that this batch has done to it so far; None if there is none."""
+        active = self._mind.studies.get(request.name)
+        if active is not None:
+            return active.study
+        return None if request.name in self._deleted else request.stored
+
+    def _create(self, study: Study, default: Parameters | None, known: Study | None, now: datetime) -> Study:
         mind = self._mind
-        if mind.draining:
-            raise ServerStopping
-        known = mind.studies.get(study.name)
         if known is not None:
-            differing = known.study.spec.differing(study.spec)
+            differing = known.spec.differing(study.spec)
             if differing:
                 raise StudyExists(study.name, differing)
-            return known.study
+            return known
+        if mind.draining:
+            raise ServerStopping
+        quarantined = mind.quarantined.get((study.spec.trainable, study.code))
+        if quarantined is not None:
+            raise TrainableQuarantined(study.spec.trainable, quarantined)
         mind.emit(StudyPut(study))
         active = mind.studies[study.name]
         if default is not None:
@@ -234,19 +248,21 @@ class Conductor:
             self._mind.set_timer(study.created_at + study.spec.budget.wall_time, study.name)
         self._mind.dirty[study.name] = active
 
-    def _stop(self, name: StudyName, now: datetime) -> Study:
-        active = self._mind.studies.get(name)
-        if active is None:
+    def _stop(self, name: StudyName, known: Study | None, now: datetime) -> Study:
+        if known is None:
             raise StudyNotFound(name)
-        return stop(self._mind, active, BY_A_CALLER, now)
+        active = self._mind.studies.get(name)
+        return known if active is None else stop(self._mind, active, BY_A_CALLER, now)
 
-    def _delete(self, study: Study) -> Study:
-        active = self._mind.studies.get(study.name)
-        if active is not None:
-            raise StudyActive(study.name, active.study.state)
-        self._mind.emit(StudyDeleted(study.name))
-        self._mind.command(Forget(study.name, None))
-        return study
+    def _delete(self, name: StudyName, known: Study | None) -> Study:
+        if known is None:
+            raise StudyNotFound(name)
+        if name in self._mind.studies:
+            raise StudyActive(name, known.state)
+        self._mind.emit(StudyDeleted(name))
+        self._deleted.add(name)
+        self._mind.command(Forget(name, None))
+        return known
 
     def _pause(self, name: StudyName, reason: str) -> None:
         active = self._mind.studies.get(name)
@@ -329,6 +345,23 @@ class Conductor:
         self._mind.command(Ask(active.study.name, numbers))
 
     # Recovery
+
+    def _take_up(self, stored: LiveStudy | DamagedStudy) -> None:
+        """Go on with a study; one that cannot be gone on with is set aside, and keeps no other from it."""
+        if isinstance(stored, DamagedStudy):
+            self.faults[stored.name] = stored.reason
+            return
+        mind = self._mind
+        before = len(mind.decision.commands)
+        try:
+            self._restore(stored)
+        except Exception as error:
+            self.faults[stored.study.name] = error
+            del mind.decision.commands[before:]
+            for known in (mind.studies, mind.dirty):
+                known.pop(stored.study.name, None)
+            if stored.study.state in (StudyState.PENDING, StudyState.RUNNING):
+                mind.emit(StudyPut(stored.study.paused("it could not be taken up again; see the server's log")))
 
     def _restore(self, stored: LiveStudy) -> None:
         mind = self._mind

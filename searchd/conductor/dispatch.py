@@ -11,6 +11,7 @@ from searchd.conductor.active import ActiveStudy
 from searchd.conductor.cluster import RECLAIM_AFTER, Pool, Worker, WorkerState
 from searchd.conductor.evaluation import has_work, next_segment
 from searchd.conductor.mind import Mind
+from searchd.domain.failure import Failure
 from searchd.domain.study import Retry
 from searchd.ports.engine import PoolKey, RetireWorker, RunSegments, Segment, StartWorker
 
@@ -117,22 +118,28 @@ def _queue(mind: Mind, worker: Worker, segments: list[Segment], now: datetime) -
 
 
 def expect_end(mind: Mind, worker: Worker, started: datetime, slack: timedelta = DEADLINE_SLACK) -> None:
-    """Set the worker's deadline for the segment that it runs first, which started then or, within slack, later."""
-    worker.deadline = started + segment_timeout(worker) + slack
-    if worker.timer is None or worker.deadline < worker.timer:
-        wake_at_deadline(mind, worker)
+    """Have the segment that the worker runs first watched; it started then or, within slack, later."""
+    worker.began, worker.heard = started + slack, None
+    wake_at_deadline(mind, worker)
 
 
-def segment_timeout(worker: Worker) -> timedelta:
-    """How long the worker's segments may run; the usual time where nobody knows their study."""
-    return (Retry() if worker.study is None else worker.study.study.spec.retry).segment_timeout
+def deadline(worker: Worker) -> tuple[datetime, Failure] | None:
+    """When the worker's segment is too late, and what it fails by then: it has reported nothing for too long, or has
+    gone on reporting for too long. None if it runs none."""
+    if worker.began is None:
+        return None
+    retry = Retry() if worker.study is None else worker.study.study.spec.retry
+    over = worker.began + retry.segment_timeout
+    silent = (worker.heard or worker.began) + (retry.report_timeout or retry.segment_timeout)
+    return (over, Failure.TIMED_OUT) if over < silent else (silent, Failure.HUNG)
 
 
 def wake_at_deadline(mind: Mind, worker: Worker) -> None:
     """Set a timer for the worker's deadline; the one that is set suffices while deadlines move away."""
-    if worker.deadline is not None:
-        worker.timer = worker.deadline
-        mind.set_timer(worker.deadline, worker)
+    late = deadline(worker)
+    if late is not None and (worker.timer is None or late[0] < worker.timer):
+        worker.timer = late[0]
+        mind.set_timer(worker.timer, worker)
 
 
 def _depth(active: ActiveStudy) -> int:
@@ -198,7 +205,8 @@ def _balance(mind: Mind, now: datetime) -> None:
     claim: PoolKey | None = None
     while hungry:
         pool = hungry.popleft()
-        if len(pool.workers) >= mind.cluster.most_workers(pool.key.resources):
+        resting = pool.rests_until is not None and now < pool.rests_until
+        if resting or len(pool.workers) >= mind.cluster.most_workers(pool.key.resources):
             continue
         if mind.cluster.fits(pool.key.resources):
             if pool.key == mind.claim:

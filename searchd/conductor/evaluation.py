@@ -10,6 +10,7 @@ from searchd.conductor.active import FINISHERS, ActiveStudy, in_flight, opened
 from searchd.conductor.mind import Mind
 from searchd.conductor.racing import race_lost
 from searchd.domain.facts import MeasurementAdded, StudyPut, TrialPut
+from searchd.domain.failure import Failure
 from searchd.domain.measurement import Measurement, is_finite
 from searchd.domain.study import Racing, StudyState
 from searchd.domain.trial import FoldRun, FoldRunKey, FoldRunState, Origin, Trial, TrialNumber, TrialState
@@ -74,13 +75,30 @@ def _report_taken(
     value = report.metrics.get(metric)
     if value is None:
         reason = f"epoch {report.epoch} reported no {metric!r}, only {', '.join(sorted(report.metrics)) or 'nothing'}"
-        return end_trial(mind, active, trial, TrialState.FAILED, now, reason)
+        return _refused(mind, active, trial, index, Failure.METRIC_MISSING, now, reason)
     if not is_finite(value):
         reason = f"{metric} is {value} at epoch {report.epoch} of fold {run.fold}"
-        return end_trial(mind, active, trial, TrialState.INFEASIBLE, now, reason)
+        return _refused(mind, active, trial, index, Failure.NOT_FINITE, now, reason)
     if report.epoch not in active.ladder_epochs:
         return trial
     return advance(mind, active, _scored(active, trial, index, report.epoch), now)
+
+
+def _refused(
+    mind: Mind, active: ActiveStudy, trial: Trial, index: int, failure: Failure, now: datetime, reason: str
+) -> Trial:
+    """The trial after a report that its segment cannot go on from."""
+    _cancel(mind, trial, index)
+    return failed(mind, active, trial, index, failure, now, reason)
+
+
+def _cancel(mind: Mind, trial: Trial, index: int) -> None:
+    """Have the worker that holds a fold run let it go."""
+    run = trial.fold_runs[index]
+    held = (FoldRunKey(trial.study, trial.number, run.repeat, run.fold), run.attempt)
+    holder = mind.holders.get(held) if run.state is FoldRunState.HANDED_OUT else None
+    if holder is not None:
+        mind.command(CancelSegment(holder.id, *held))
 
 
 def _scored(active: ActiveStudy, trial: Trial, index: int, epoch: int) -> Trial:
@@ -104,14 +122,16 @@ def _segment_ended(mind: Mind, active: ActiveStudy, trial: Trial, index: int, en
             trial = trial.with_fold_run(index, replace(trial.fold_runs[index], state=state, epoch=ended.epoch))
             if trial.fold_runs[index].score_at(run.target) is None:
                 reason = f"fold {run.fold} ended at epoch {ended.epoch} without reporting a score"
-                return end_trial(mind, active, trial, TrialState.FAILED, now, reason, ended.log_tail)
+                return failed(mind, active, trial, index, Failure.METRIC_MISSING, now, reason, ended.log_tail)
             return _gone_on(mind, active, trial, now)
         case Outcome.INFEASIBLE:
-            return end_trial(mind, active, trial, TrialState.INFEASIBLE, now, ended.reason, ended.log_tail)
+            failure = ended.failure or Failure.NOT_FINITE
+            return failed(mind, active, trial, index, failure, now, ended.reason, ended.log_tail)
         case Outcome.FAILED:
-            return end_trial(mind, active, trial, TrialState.FAILED, now, ended.reason, ended.log_tail)
+            failure = ended.failure or Failure.ERROR
+            return failed(mind, active, trial, index, failure, now, ended.reason, ended.log_tail)
         case Outcome.CANCELLED | Outcome.DRAINED:
-            if trace is not None and ended.outcome is Outcome.DRAINED:
+            if trace is not None and trace.attempt == run.attempt and ended.outcome is Outcome.DRAINED:
                 trial = _scored(active, trial, index, ended.epoch)
                 run = trial.fold_runs[index]
             return handed_back(active, trial, index, replace(run, epoch=max(run.epoch, ended.epoch)))
@@ -142,6 +162,28 @@ def handed_back(active: ActiveStudy, trial: Trial, index: int, run: FoldRun) -> 
     """The trial with a fold run that must be handed out again."""
     active.ready.appendleft(trial.number)
     return trial.with_fold_run(index, replace(run, state=FoldRunState.READY))
+
+
+def failed(
+    mind: Mind,
+    active: ActiveStudy,
+    trial: Trial,
+    index: int,
+    failure: Failure,
+    now: datetime,
+    reason: str,
+    log_tail: str = "",
+) -> Trial:
+    """The trial after an attempt at a fold run failed: handed out again, or ended if that has happened too often."""
+    run = trial.fold_runs[index]
+    retries = active.study.spec.retry.of(failure)
+    before = run.failures.count(failure)
+    if before < retries:
+        return handed_back(active, trial, index, replace(run, failures=(*run.failures, failure)))
+    if retries:
+        reason = f"{reason} (attempt {before + 1} of {retries + 1})"
+    state = TrialState.INFEASIBLE if failure is Failure.NOT_FINITE else TrialState.FAILED
+    return end_trial(mind, active, trial, state, now, reason, log_tail, failure)
 
 
 def advance(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Trial:
@@ -211,19 +253,17 @@ def end_trial(
     now: datetime,
     reason: str = "",
     log_tail: str = "",
+    failure: Failure | None = None,
 ) -> Trial:
     """The trial in a final state; its fold runs that workers hold are cancelled, its files released."""
-    for run in trial.fold_runs:
-        held = (FoldRunKey(trial.study, trial.number, run.repeat, run.fold), run.attempt)
-        holder = mind.holders.get(held) if run.state is FoldRunState.HANDED_OUT else None
-        if holder is not None:
-            mind.command(CancelSegment(holder.id, *held))
+    for index in range(len(trial.fold_runs)):
+        _cancel(mind, trial, index)
     if trial.state is TrialState.PAUSED:
         active.scheduler.forget(trial.number, trial.rung - 1)
     lasted = trial.train_seconds > LASTING_SECONDS or any(run.attempt > 1 for run in trial.fold_runs)
     if lasted or len(active.ladder) > 1:
         mind.command(Forget(trial.study, trial.number))
-    ended = trial.ended(state, now, reason, log_tail)
+    ended = trial.ended(state, now, reason, log_tail, failure)
     active.observe(ended)
     return ended
 

@@ -27,19 +27,29 @@ class StopStudy:
 
 @dataclass(frozen=True, slots=True)
 class DeleteStudy:
-    """Delete a study that has ended, given as it stands."""
+    """Delete a study that has ended."""
 
-    study: Study
+    study: StudyName
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A caller's mutation; the answer carries ``token`` back. An empty request_id is not remembered."""
+    """A caller's mutation; the answer carries ``token`` back. An empty request_id is not remembered.
+
+    ``stored`` is the study of that name as the store has it when the batch begins, None if it has none: of studies that
+    have ended the conductor itself knows nothing.
+    """
 
     token: object
     request_id: str
     digest: str
     body: CreateStudy | StopStudy | DeleteStudy
+    stored: Study | None = None
+
+    @property
+    def name(self) -> StudyName:
+        """The study that it is about."""
+        return self.body.study.name if isinstance(self.body, CreateStudy) else self.body.study
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -44,6 +45,10 @@ class Mind:
         """The pool with the best claim to workers of other shapes, since there is no room for its own."""
         self.clearing = False
         """Whether room is being made for the claim."""
+        self.crashes: dict[tuple[str, str], int] = {}
+        """Workers that crashed while they ran a trainable (its name and code) since a segment of it last ended."""
+        self.quarantined: dict[tuple[str, str], str] = {}
+        """Trainables that get no more workers, and why."""
         self.reconciled = False
         self.draining = False
         self._orders = 0
@@ -88,7 +93,11 @@ class Mind:
                 self.dirty[study.name] = known
                 if study.state.ended:
                     del self.studies[study.name]
-            case ProgressPut() | RequestAnswered() | StudyDeleted():
+            case ProgressPut(name, progress):
+                if name in self.studies:
+                    known = self.studies[name]
+                    known.study = replace(known.study, progress=progress)
+            case RequestAnswered() | StudyDeleted():
                 pass
             case _:
                 assert_never(fact)

@@ -1,15 +1,18 @@
 """What becomes of workers and of what they hold: ready, adopted, reporting, late, lost."""
 
-from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import assert_never
 
+from searchd.conductor.active import ActiveStudy, code_of
 from searchd.conductor.cluster import IDLE_AFTER, Worker, WorkerState
-from searchd.conductor.dispatch import expect_end, pool_of, segment_timeout, wake_at_deadline
+from searchd.conductor.dispatch import deadline, expect_end, pool_of, wake_at_deadline
 from searchd.conductor.ending import stop
-from searchd.conductor.evaluation import end_trial, handed_back, held_run, reported
+from searchd.conductor.evaluation import failed, handed_back, held_run, reported
 from searchd.conductor.mind import Mind
 from searchd.domain.facts import TrialPut
-from searchd.domain.trial import FoldRunKey, FoldRunState, TrialState
+from searchd.domain.failure import Failure
+from searchd.domain.study import Retry
+from searchd.domain.trial import FoldRunKey, FoldRunState
 from searchd.ports.engine import (
     CancelSegment,
     KillWorker,
@@ -21,6 +24,15 @@ from searchd.ports.engine import (
     WorkerId,
     WorkerLost,
 )
+
+CRASHES = 8
+"""A trainable that crashes so many workers, with no segment of it ending in between, is quarantined."""
+
+REST = timedelta(minutes=1)
+"""How long no worker is started for a pool that has failed to start so many, while others of its workers run."""
+
+MISSED = timedelta(seconds=5)
+"""A timer that is looked at this much too late was missed."""
 
 FAILED_STARTS = 3
 """A pool whose workers fail to start this often in a row, with none running, fails the studies that need it."""
@@ -55,7 +67,7 @@ def adopted(mind: Mind, event: WorkerAdopted, now: datetime) -> None:
             active.serving.add(worker.id)
             active.progress_stale = True
             mind.dirty[key.study] = active
-            if held_run(active, key, attempt) is not None:
+            if held_run(active, key, attempt) is not None and (key, attempt) not in mind.holders:
                 mind.holders[key, attempt] = worker
                 continue
         mind.command(CancelSegment(worker.id, key, attempt))
@@ -91,13 +103,20 @@ def report_taken(mind: Mind, event: SegmentReported, now: datetime) -> None:
     if worker is None:
         return
     held = (event.key, event.attempt)
+    if event.reports and worker.held and worker.held[0] == held:
+        worker.heard = now
     worker.sequence = max(worker.sequence, event.sequence)
     mind.touched_workers[worker.id] = worker
+    of_another = mind.holders.get(held, worker) is not worker  # one of the same name, deleted since
     if event.ended is not None and held in worker.held:
         _released(mind, worker, held, now)
+        if event.ended.outcome is Outcome.DRAINED:
+            _leave_alone(mind, worker, now)
     active = mind.studies.get(event.key.study)
-    if active is None:
+    if active is None or of_another:
         return
+    if event.ended is not None:
+        mind.crashes.pop(code_of(active), None)
     mind.attending = active.study.name
     if event.ended is not None and event.ended.outcome in (Outcome.REACHED, Outcome.FINISHED):
         active.took(event.key, event.attempt, sum(report.seconds for report in event.reports))
@@ -111,7 +130,7 @@ def _released(mind: Mind, worker: Worker, held: tuple[FoldRunKey, int], now: dat
     if worker.held:
         expect_end(mind, worker, now)
         return
-    active, worker.study, worker.deadline = worker.study, None, None
+    active, worker.study, worker.began = worker.study, None, None
     if active is not None:
         active.serving.discard(worker.id)
         active.progress_stale = True
@@ -121,27 +140,49 @@ def _released(mind: Mind, worker: Worker, held: tuple[FoldRunKey, int], now: dat
         mind.touched_pools[worker.pool.key] = None
 
 
+def _leave_alone(mind: Mind, worker: Worker, now: datetime) -> None:
+    """Give nothing more to a worker that sets aside what it holds although nobody told it to: it is about to leave."""
+    if not mind.draining and worker.state is not WorkerState.LEAVING:
+        mind.cluster.move(worker, WorkerState.LEAVING, now)
+        mind.command(RetireWorker(worker.id))
+
+
 def lost(mind: Mind, event: WorkerLost, now: datetime) -> None:
-    """Hand out again what a lost worker held; the segment that it ran counts against the fold run's attempts."""
+    """Hand out again what a lost worker held; its end counts against the fold run whose segment it ran."""
     worker = mind.cluster.workers.get(event.worker)
     if worker is None:
         return
     for position, held in enumerate(list(worker.held)):
         _released(mind, worker, held, now)
-        _interrupted(mind, worker, event, held, position == 0, now)
-    if worker.state is WorkerState.STARTING and event.cause is not LossCause.RETIRED:
-        worker.pool.failed_starts += 1
+        _interrupted(mind, held, _blame(worker, event, held, running=position == 0), event, now)
+    pool = worker.pool
+    never_ready = worker.state is WorkerState.STARTING and event.cause is not LossCause.RETIRED
+    pool.failed_starts += never_ready
     mind.cluster.remove(worker)
     mind.touched_pools.update(dict.fromkeys(mind.cluster.pools))
-    if worker.pool.failed_starts >= FAILED_STARTS and not worker.pool.workers:
-        worker.pool.failed_starts = 0
+    pool.rests_until = now + REST if pool.failed_starts >= FAILED_STARTS and pool.workers else None
+    if never_ready and pool.failed_starts >= FAILED_STARTS and not pool.workers:
+        pool.failed_starts = 0
         for active in list(mind.studies.values()):
-            if pool_of(mind, active) is worker.pool:
+            if pool_of(mind, active) is pool:
                 stop(mind, active, f"workers cannot start: {event.reason}", now)
 
 
+def _blame(worker: Worker, event: WorkerLost, held: tuple[FoldRunKey, int], *, running: bool) -> Failure | None:
+    """What the end of its worker counts as for a segment; None if that was not for its sake."""
+    match event.cause:
+        case LossCause.DIED:
+            return event.failure if running else None
+        case LossCause.KILLED:
+            return worker.overdue[1] if worker.overdue is not None and worker.overdue[0] == held else None
+        case LossCause.RETIRED | LossCause.UNPLACED:
+            return None
+        case _:
+            assert_never(event.cause)
+
+
 def _interrupted(
-    mind: Mind, worker: Worker, event: WorkerLost, held: tuple[FoldRunKey, int], running: bool, now: datetime
+    mind: Mind, held: tuple[FoldRunKey, int], failure: Failure | None, event: WorkerLost, now: datetime
 ) -> None:
     key, attempt = held
     active = mind.studies.get(key.study)
@@ -150,35 +191,51 @@ def _interrupted(
         return
     mind.attending = active.study.name
     trial, index, run = found
-    attempts = active.study.spec.retry.attempts
-    if event.cause is LossCause.KILLED:
-        blamed = worker.overdue == held
-        reason = event.reason
-    else:
-        blamed = running and run.losses + 1 >= attempts
-        run = replace(run, losses=run.losses + running)
-        reason = f"{event.reason} (attempt {run.losses} of {attempts})"
-    if blamed:
-        trial = end_trial(mind, active, trial, TrialState.FAILED, now, reason, event.log_tail)
-    else:
-        trial = handed_back(active, trial, index, run)
-    mind.emit(TrialPut(trial))
+    if failure is None:
+        mind.emit(TrialPut(handed_back(active, trial, index, run)))
+        return
+    mind.emit(TrialPut(failed(mind, active, trial, index, failure, now, event.reason, event.log_tail)))
+    if failure.crash:
+        _crashed(mind, active, event.reason, now)
+
+
+def _crashed(mind: Mind, active: ActiveStudy, reason: str, now: datetime) -> None:
+    """Count a crash against the trainable; too many without anything else in between, and it gets no more workers."""
+    code = code_of(active)
+    mind.crashes[code] = mind.crashes.get(code, 0) + 1
+    if mind.crashes[code] < CRASHES:
+        return
+    mind.quarantined[code] = f"{CRASHES} workers in a row crashed while they ran it, the last one since {reason}"
+    for other in list(mind.studies.values()):
+        if code_of(other) == code:
+            stop(mind, other, f"quarantined: {mind.quarantined[code]}", now)
 
 
 def check_deadline(mind: Mind, worker: Worker, now: datetime) -> None:
-    """A worker's timer has passed: kill the worker if its segment is overdue, and give it nothing more."""
+    """A worker's timer has passed: kill the worker if its segment is overdue, and give it nothing more.
+
+    A timer that passed long ago says that this server was stopped meanwhile, and has heard nobody: the segment's time
+    begins anew.
+    """
     if worker.timer is None or worker.timer > now or worker.id not in mind.cluster.workers:
         return
-    worker.timer = None
-    if worker.deadline is None:
+    missed, worker.timer = now - worker.timer, None
+    late = deadline(worker)
+    if late is None:
         return
-    if worker.deadline > now:
+    if late[0] > now or missed > MISSED:
+        if missed > MISSED:
+            worker.began = worker.heard = now
         wake_at_deadline(mind, worker)
         return
-    worker.overdue, worker.deadline = worker.held[0], None
+    worker.overdue, worker.began = (worker.held[0], late[1]), None
     mind.cluster.move(worker, WorkerState.LEAVING, now)
-    seconds = segment_timeout(worker).total_seconds()
-    mind.command(KillWorker(worker.id, f"timed out: the segment ran longer than {seconds:g} s"))
+    retry = Retry() if worker.study is None else worker.study.study.spec.retry
+    if late[1] is Failure.HUNG:
+        why = f"hung: nothing was reported for {(retry.report_timeout or retry.segment_timeout).total_seconds():g} s"
+    else:
+        why = f"timed out: the segment ran longer than {retry.segment_timeout.total_seconds():g} s"
+    mind.command(KillWorker(worker.id, why))
 
 
 def retire_idle(mind: Mind, now: datetime) -> None:

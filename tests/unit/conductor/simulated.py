@@ -190,7 +190,7 @@ class House:
 
     def delete(self, name: StudyName) -> Study:
         """Have a caller delete a study."""
-        return self.server.request(DeleteStudy(self.store.study(name)))
+        return self.server.request(DeleteStudy(name))
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Let virtual time pass until the condition holds or nothing more happens."""

@@ -112,13 +112,16 @@ def test_stop_cancels_and_waits_for_the_workers() -> None:
 
 
 def test_stop_before_anything_started() -> None:
-    """A study that waits for workers can be stopped."""
+    """A study that waits for workers can be stopped; doing so again changes nothing, and once deleted it is unknown."""
     house = House([])
     name = house.create()
     house.stop(name)
     assert house.study(name).state is StudyState.STOPPED
-    with pytest.raises(StudyNotFound):
-        house.stop(name)
+    assert house.stop(name) == house.study(name)
+    house.delete(name)
+    for again in (house.stop, house.delete):
+        with pytest.raises(StudyNotFound):
+            again(name)
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(200, StudyState.SUCCEEDED), (4, StudyState.FAILED)])

@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 
 from searchd.domain.facts import TrialPut
+from searchd.domain.failure import Failure
 from searchd.domain.study import (
     Algorithm,
     Budget,
@@ -172,7 +173,7 @@ def test_death_of_a_worker_hands_out_again() -> None:
     _kill_whoever_runs(house, 2)
     house.run()
     run = house.trial(name, 2).fold_runs[0]
-    assert (run.attempt, run.losses, run.state) == (2, 1, FoldRunState.FINISHED)
+    assert (run.attempt, run.failures, run.state) == (2, (Failure.WORKER_KILLED,), FoldRunState.FINISHED)
     assert house.study(name).state is StudyState.SUCCEEDED
     assert len(house.in_state(name, TrialState.COMPLETED)) == 4
 
@@ -190,7 +191,8 @@ def test_as_many_deaths_as_attempts_fail_the_trial(attempts: int) -> None:
     house.run()
     trial = house.trial(name, 2)
     assert trial.state is TrialState.FAILED
-    assert trial.reason == f"killed (attempt {attempts} of {attempts})"
+    assert trial.reason == (f"killed (attempt {attempts} of {attempts})" if attempts > 1 else "killed")
+    assert trial.failure is Failure.WORKER_KILLED
     assert house.study(name).state is StudyState.SUCCEEDED
     assert len(house.in_state(name, TrialState.COMPLETED)) == 3
 
@@ -208,7 +210,7 @@ def test_death_counts_only_against_what_ran() -> None:
     held = list(house.server.conductor.mind.cluster.workers[worker].held)
     house.cluster.kill(worker)
     house.run()
-    losses = {key.trial: house.trial(name, key.trial).fold_runs[0].losses for key, _ in held}
+    losses = {key.trial: len(house.trial(name, key.trial).fold_runs[0].failures) for key, _ in held}
     assert [losses[key.trial] for key, _ in held] == [1] + [0] * (len(held) - 1)
     assert len(house.in_state(name, TrialState.COMPLETED)) == 60
 
