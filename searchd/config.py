@@ -22,6 +22,10 @@ class ServerSettings:
         num_cpus: CPU slots of the local Ray; None means as many as the machine has cores.
         num_gpus: GPUs of the local Ray; None means those that Ray finds.
         store_url: Database URL; None means an SQLite file in data_dir.
+        storage_dir: Root of checkpoints, logs and artifacts, on a file system that all nodes, and all servers of the
+            store, share; None means a folder in data_dir.
+        checkpoints: Root of checkpoints in an object store, as a URI that pyarrow knows; None means a folder in the
+            storage.
         trainables: Modules that register trainables, beside the installed ones.
         search_path: Folders in which to look for these modules.
         data_roots: Folders under which dataset files may lie.
@@ -38,6 +42,8 @@ class ServerSettings:
     num_cpus: int | None = None
     num_gpus: int | None = None
     store_url: str | None = None
+    storage_dir: Path | None = None
+    checkpoints: str | None = None
     trainables: tuple[str, ...] = ()
     search_path: tuple[str, ...] = ()
     data_roots: tuple[Path, ...] = ()
@@ -74,7 +80,7 @@ class ServerSettings:
     @property
     def storage(self) -> Path:
         """Root of checkpoints, logs and artifacts."""
-        return self.data_dir.absolute() / "storage"
+        return (self.storage_dir or self.data_dir / "storage").absolute()
 
     @property
     def cache(self) -> Path:

@@ -1,24 +1,25 @@
 """The only place that picks implementations: a server is put together, run, and taken apart here."""
 
 import asyncio
-import contextlib
-import fcntl
 import logging
 import os
+import secrets
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from searchd import __version__
+from searchd.care.claim import check_complete, claimed
 from searchd.config import ServerSettings
 from searchd.datasets import DatasetCache
-from searchd.domain.errors import InvalidArgument
+from searchd.domain.errors import InvalidArgument, NotLeader
 from searchd.domain.study import StudySpec
 from searchd.engines.ray.engine import RayEngine, RayEngineSettings
-from searchd.engines.ray.local import LocalRay, LocalRaySettings
+from searchd.engines.ray.local import LocalCluster, LocalRay, LocalRaySettings
 from searchd.ports.engine import CapacityChanged, EngineEvent
 from searchd.ports.scheduler import Scheduler
 from searchd.rpc.server import RpcServer
@@ -34,17 +35,31 @@ from searchd.service.trials import Trials
 from searchd.service.watch import Watches
 from searchd.stores.sql import SqlStore
 from searchd.worker.catalog import SubprocessCatalog
+from searchd.worker.checkpoint_store import checkpoint_store
 from searchd.worker.files import Storage
 
 log = logging.getLogger(__name__)
 
 
-class WallClock:
-    """The machine's clock."""
+_LOOK_SECONDS = 0.2
+
+
+class SteadyClock:
+    """The machine's clock as it was when this was made, and the time since: when somebody sets the machine's clock, no
+    deadline passes early or late by it."""
+
+    def __init__(self) -> None:
+        self._began = datetime.now(UTC)
+        self._seconds = _steady_seconds()
 
     def now(self) -> datetime:
         """The current time, UTC."""
-        return datetime.now(UTC)
+        return self._began + timedelta(seconds=_steady_seconds() - self._seconds)
+
+
+def _steady_seconds() -> float:
+    """Seconds that nobody sets; where the system can tell, those for which the machine slept are among them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
@@ -53,27 +68,39 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
     SIGTERM or SIGINT lets workers save and ends it; a second one ends it at once.
 
     Raises:
-        InvalidArgument: a setting cannot be used, or another server has the data directory.
+        InvalidArgument: a setting cannot be used, another server has the data directory, or a restore into it was
+            interrupted.
         StoreTooNew: the store was written by a newer searchd.
         StoreUnavailable: the store cannot be opened.
     """
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with _claimed(settings.data_dir):
+    with claimed(settings.data_dir):
+        check_complete(settings.data_dir)
         asyncio.run(_Server(settings).run(announce))
 
 
-@contextlib.contextmanager
-def _claimed(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory; the lock ends with the process, however that ends."""
-    with (data_dir / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+def _server_id(data_dir: Path) -> str:
+    """The id under which the server of a data directory holds a store's lease: the same after a restart, which thus
+    need not wait for its predecessor's lease to lapse. That it has ended is certain, since the directory was locked."""
+    path = data_dir / "server-id"
+    if not path.exists() or not path.read_text():
+        fresh = data_dir / "server-id.new"
+        fresh.write_text(secrets.token_hex(16))
+        fresh.replace(path)
+    return path.read_text()
+
+
+def _check_checkpoints(root: str) -> None:
+    """Refuse a place for checkpoints that workers could not use."""
+    try:
+        if "://" not in root:
             raise InvalidArgument(
-                "--data-dir", f"another server uses {data_dir}", "choose another, or end it with `searchd down`"
-            ) from None
-        yield
+                "checkpoints", f"{root!r} is no URI", "give s3://bucket/folder; for a folder, --storage"
+            )
+        checkpoint_store(root)
+    except InvalidArgument as error:
+        raise InvalidArgument("--checkpoints", error.reason, error.remedy) from None
 
 
 def _scheduler(spec: StudySpec) -> Scheduler:
@@ -83,9 +110,12 @@ def _scheduler(spec: StudySpec) -> Scheduler:
 class _Server:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
-        clock = WallClock()
+        if settings.checkpoints is not None:
+            _check_checkpoints(settings.checkpoints)
+        clock = SteadyClock()
         self._store = SqlStore(settings.store)
-        self._loop = Loop(self._store, _scheduler, clock, settings.loop)
+        holder = _server_id(settings.data_dir)
+        self._loop = Loop(self._store, _scheduler, clock, settings.loop, holder)
         self._catalog = SubprocessCatalog(settings.trainables, settings.search_path, installed=True)
         datasets = DatasetCache(settings.cache, settings.data_roots)
         limits = settings.limits
@@ -105,6 +135,7 @@ class _Server:
         """Serve until told to leave."""
         events = asyncio.get_running_loop()
         self._take_signals(events)
+        address = f"{self._settings.listen.rpartition(':')[0]}:{await self._rpc.bind()}"
 
         def deliver(event: EngineEvent) -> None:
             if isinstance(event, CapacityChanged):
@@ -115,16 +146,18 @@ class _Server:
         searchers = SearcherProcess(self._loop.post)
         try:
             cards = asyncio.create_task(asyncio.to_thread(self._catalog.cards))
-            engine = RayEngine(await self._ray_settings(), deliver)
-            self._loop.bind(engine, searchers)
+            engine = RayEngine(self._ray_settings(), deliver)
+            self._loop.bind(engine, searchers, address)
             running = asyncio.create_task(self._loop.run())
             try:
-                await self._serve(cards, running, announce)
+                await self._serve(cards, running, address, announce)
             finally:
                 await self._rpc.stop(self._settings.drain_timeout / 10)
                 await self._loop.stop()
                 await running
-                await asyncio.to_thread(engine.close, leave_workers=self._settings.keep_ray)
+                # The workers of one that does not lead belong to another server by now.
+                leave = self._settings.keep_ray or not self._loop.epoch
+                await asyncio.to_thread(engine.close, leave_workers=leave)
         finally:
             await asyncio.to_thread(searchers.close)
             if self._settings.ray_address is None and not self._settings.keep_ray:
@@ -132,7 +165,7 @@ class _Server:
             self._store.close()
 
     async def _serve(
-        self, cards: asyncio.Task[Any], running: asyncio.Task[None], announce: Callable[[str], None]
+        self, cards: asyncio.Task[Any], running: asyncio.Task[None], address: str, announce: Callable[[str], None]
     ) -> None:
         """Serve once everything is ready, until told to leave; told earlier than that, do not begin."""
         leaving = asyncio.create_task(self._leave.wait())
@@ -143,34 +176,47 @@ class _Server:
             ready.cancel()
             return
         await ready
-        port = await self._rpc.start()
-        host = self._settings.listen.rsplit(":", 1)[0]
-        announce(f"searchd serves on {host}:{port}, data in {self._settings.data_dir}")
+        await self._rpc.start()
+        telling = asyncio.create_task(self._tell(address, announce))
         await asyncio.wait([running, leaving], return_when=asyncio.FIRST_COMPLETED)
+        telling.cancel()
         self._rpc.set_serving(False)
         await self._loop.drain(self._settings.drain_timeout)
+
+    async def _tell(self, address: str, announce: Callable[[str], None]) -> None:
+        """One line when it serves; before that one if it stands by until the server that leads is gone."""
+        data = f"data in {self._settings.data_dir}"
+        if isinstance(self._loop.refusal, NotLeader):
+            announce(f"searchd stands by on {address} for {self._loop.leader or 'another server'}, {data}")
+        elif self._loop.refusal is not None:
+            announce(f"searchd only reads on {address}, {data}: {self._loop.refusal}")
+        while not self._loop.epoch:
+            await asyncio.sleep(_LOOK_SECONDS)
+        announce(f"searchd serves on {address}, {data}")
 
     async def _ready(self, cards: asyncio.Task[Any]) -> None:
         await cards
         await self._loop.ready()
 
-    async def _ray_settings(self) -> RayEngineSettings:
+    def _ray_settings(self) -> RayEngineSettings:
         settings = self._settings
-        address, environment = settings.ray_address, {}
-        if address is None:
-            local = await asyncio.to_thread(self._local_ray.start)
-            address, environment = local.address, dict(local.environment)
         return RayEngineSettings(
-            address=address,
+            cluster=self._cluster,
             namespace=f"searchd-{self._store.identity()}",
             storage=settings.storage,
             data_cache=settings.cache,
             data_roots=settings.data_roots,
             modules=settings.trainables,
             search_path=settings.search_path,
-            environment=environment,
+            # Stores may have studies of the same names.
+            checkpoints=settings.checkpoints and f"{settings.checkpoints.rstrip('/')}/{self._store.identity()}",
             grace=settings.worker_grace,
         )
+
+    def _cluster(self) -> LocalCluster:
+        """Where Ray is: a local one is started if none runs."""
+        address = self._settings.ray_address
+        return self._local_ray.start() if address is None else LocalCluster(address, {}, adopted=True)
 
     def _take_signals(self, events: asyncio.AbstractEventLoop) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -33,6 +33,19 @@ def up(
     store: Annotated[
         str | None, typer.Option("--store", metavar="URL", help="database instead of the built-in one")
     ] = None,
+    storage: Annotated[
+        Path | None,
+        typer.Option(
+            "--storage",
+            metavar="DIR",
+            file_okay=False,
+            help="where checkpoints, logs and artifacts go, shared by all nodes and servers  [default: in --data-dir]",
+        ),
+    ] = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option("--checkpoints", metavar="URI", help="s3:// or gs:// place for checkpoints, instead of --storage"),
+    ] = None,
     trainables: Modules = None,
     data_root: Annotated[
         list[Path] | None,
@@ -61,6 +74,8 @@ def up(
         num_cpus=num_cpus,
         num_gpus=num_gpus,
         store_url=store,
+        storage_dir=storage,
+        checkpoints=checkpoints,
         trainables=tuple(trainables or ()),
         search_path=(str(Path.cwd()),),
         data_roots=tuple(data_root or [Path.cwd()]),

@@ -1,21 +1,36 @@
 """grpc.health.v1: whether the server takes requests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import grpc
 from grpc_health.v1 import health_pb2
 
+from searchd.domain.errors import NotLeader, SearchdError
 from searchd.rpc.handlers import Refusal
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
+_LOOK_SECONDS = 1.0
+
 
 class Health:
-    """Answers for the server as a whole (the empty name) and for each of its services, which share one status."""
+    """Answers for the server as a whole (the empty name) and for each of its services.
 
-    def __init__(self, services: Iterable[str]) -> None:
+    Those that only read serve as long as the server does. The one through which changes are made does not while they
+    are refused; nor does the server as a whole, unless that is because it stands by for another.
+
+    Args:
+        services: Full names of the services.
+        writing: Full name of the one through which changes are made.
+        refusal: Why changes are refused now, or None.
+    """
+
+    def __init__(self, services: Iterable[str], writing: str, refusal: Callable[[], SearchdError | None]) -> None:
         self._services = ("", *services)
+        self._writing = writing
+        self._refusal = refusal
         self._serving = False
         self._changed = asyncio.Event()
 
@@ -45,10 +60,15 @@ class Health:
             if status != last:
                 last = status
                 yield health_pb2.HealthCheckResponse(status=status)
-            await changed.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), _LOOK_SECONDS)
 
     def _status(self, service: str) -> "health_pb2.HealthCheckResponse.ServingStatus":
         response = health_pb2.HealthCheckResponse
         if service not in self._services:
             return response.SERVICE_UNKNOWN
-        return response.SERVING if self._serving else response.NOT_SERVING
+        refusal = self._refusal()
+        refused = refusal is not None and (
+            service == self._writing or (service == "" and not isinstance(refusal, NotLeader))
+        )
+        return response.SERVING if self._serving and not refused else response.NOT_SERVING

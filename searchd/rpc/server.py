@@ -59,11 +59,12 @@ class RpcServer:
     def __init__(self, services: Services, settings: RpcSettings) -> None:
         self._services = services
         self._settings = settings
-        self._health = health.Health(service.full_name for service, _ in SERVICES)
+        writing: str = SERVICES[0][0].full_name
+        self._health = health.Health((service.full_name for service, _ in SERVICES), writing, services.system.refusal)
         self._server: grpc.aio.Server | None = None
 
-    async def start(self) -> int:
-        """Listen, and tell health checks that the server serves.
+    async def bind(self) -> int:
+        """Take the port, without answering anybody yet.
 
         Returns:
             The port.
@@ -90,10 +91,15 @@ class RpcServer:
         except RuntimeError as error:
             reason = f"cannot listen on {self._settings.listen}"
             raise InvalidArgument("--listen", reason, "end what uses the port, or choose another (0: any)") from error
-        await server.start()
         self._server = server
-        self.set_serving(True)
         return bound
+
+    async def start(self) -> None:
+        """Listen on the port that has been bound, and tell health checks that the server serves."""
+        if self._server is None:
+            raise ValueError("bind a port first")
+        await self._server.start()
+        self.set_serving(True)
 
     def set_serving(self, serving: bool) -> None:
         """What health checks are told from now on."""

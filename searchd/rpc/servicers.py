@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
 from searchd.domain.errors import InvalidArgument
-from searchd.domain.facts import Event
+from searchd.domain.facts import Event, StudyPut
 from searchd.domain.study import StudyName
 from searchd.domain.trial import TrialNumber
 from searchd.rpc import filters, names
@@ -18,6 +18,7 @@ from searchd.v1 import system_service_pb2 as system
 from searchd.v1 import trainable_service_pb2 as trainables
 from searchd.v1 import trial_service_pb2 as trials
 from searchd.wire import codec
+from searchd.wire.values import encode_enum
 
 DEFAULT_TOP = 10
 MAX_DEFINITION_BYTES = 1024 * 1024
@@ -99,6 +100,8 @@ class StudyServicer:
         async with _closing(self._watches.watch(name, request.after_revision)) as items:
             async for item in items:
                 if isinstance(item, Event):
+                    if isinstance(item.fact, StudyPut):
+                        fixed = item.fact.study.spec.fixed
                     yield codec.encode_event(item, fixed)
                 else:
                     yield codec.encode_bookmark(item.revision, item.at)
@@ -219,6 +222,10 @@ class SystemServicer:
             max_watches=info.max_watches,
             max_pending_requests=info.max_pending_requests,
             features=info.features,
+            role=encode_enum(system.ServerRole.DESCRIPTOR, info.role),
+            leader_address=info.leader,
+            epoch=info.epoch,
+            problems=info.problems,
         )
 
     async def get_cluster(self, _: system.GetClusterRequest) -> system.GetClusterResponse:

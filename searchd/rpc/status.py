@@ -89,6 +89,11 @@ TABLE: Mapping[type[SearchdError], tuple[grpc.StatusCode, Details]] = {
     errors.Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, _retry(timedelta(seconds=1))),
     errors.RevisionExpired: (grpc.StatusCode.OUT_OF_RANGE, _nothing),
     errors.StoreUnavailable: (grpc.StatusCode.UNAVAILABLE, _retry(timedelta(seconds=1))),
+    errors.StoreFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, _retry(timedelta(seconds=10))),
+    errors.LeaseLost: (grpc.StatusCode.UNAVAILABLE, _retry(timedelta(seconds=1))),
+    errors.StoreDamaged: (grpc.StatusCode.DATA_LOSS, _nothing),
+    errors.NotLeader: (grpc.StatusCode.UNAVAILABLE, _retry(timedelta(seconds=1))),
+    errors.TrainableQuarantined: (grpc.StatusCode.FAILED_PRECONDITION, _precondition(lambda e: e.name)),
     errors.StoreTooNew: (grpc.StatusCode.FAILED_PRECONDITION, _precondition(lambda _: "store")),
     errors.ServerStopping: (grpc.StatusCode.UNAVAILABLE, _retry(timedelta(seconds=1))),
     # What a client raises; a server that is a client of another would pass it on.

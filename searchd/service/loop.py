@@ -2,7 +2,7 @@
 
 While a batch commits, the next one gathers, so durability costs one disk flush for many inputs. If a commit fails, its
 callers are told so, its commands are dropped, and the conductor is rebuilt from the store: memory never runs ahead
-of disk.
+of disk. The same happens when another server has the store's lease, only that the rebuilding waits until that lapses.
 """
 
 import asyncio
@@ -10,11 +10,9 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
 
 from searchd.conductor.active import observation
 from searchd.conductor.conductor import Conductor
@@ -34,15 +32,19 @@ from searchd.conductor.messages import (
     StopStudy,
     Tick,
 )
-from searchd.domain.errors import Overloaded, SearchdError, ServerStopping, StoreUnavailable
+from searchd.domain.errors import LeaseLost, NotLeader, SearchdError, ServerStopping, StoreFull, StoreUnavailable
 from searchd.domain.facts import study_of
 from searchd.domain.study import Study, StudyName, StudySpec
 from searchd.domain.trial import Trial
+from searchd.failpoints import reach
 from searchd.ports.clock import Clock
 from searchd.ports.engine import Engine, EngineCommand
 from searchd.ports.scheduler import Scheduler
 from searchd.ports.searcher import Ask, CloseSearch, OpenSearch, Searchers, SearchFailed, Tell
-from searchd.ports.store import Store
+from searchd.ports.store import DamagedStudy, LiveStudy, Store
+from searchd.service.desk import Desk, answer, looked_up, refuse
+from searchd.service.listeners import Listeners
+from searchd.service.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +55,6 @@ PAGE = 1000
 
 FAULT = "an internal fault; see the server's log"
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
@@ -63,12 +63,14 @@ class LoopSettings:
     Attributes:
         pending_requests: Callers' mutations that may wait; more are refused with Overloaded.
         kept_events: Events kept for watches to resume from.
-        retry: How long to wait between attempts to reach a store that failed.
+        retry: How long to wait between attempts to reach a store that failed, or looks at another server's lease.
+        lease: A leader that gives no sign of life for so long is succeeded; signs are given four times as often.
     """
 
     pending_requests: int = 1024
     kept_events: int = 1_000_000
     retry: timedelta = timedelta(seconds=1)
+    lease: timedelta = timedelta(seconds=10)
 
 
 class Loop:
@@ -80,36 +82,46 @@ class Loop:
         make_scheduler: Callable[[StudySpec], Scheduler],
         clock: Clock,
         settings: LoopSettings,
+        holder: str = "",
     ) -> None:
+        """Nothing happens yet.
+
+        Args:
+            store: The truth.
+            make_scheduler: Makes the scheduler of a study.
+            clock: A clock that never jumps.
+            settings: Bounds.
+            holder: This server's id in the store's lease; empty for one that no other server waits for.
+        """
         self._store = store
+        self._writer = Writer(store, holder, settings.lease, settings.kept_events)
         self._make_scheduler = make_scheduler
         self._clock = clock
         self._settings = settings
         self._engine: Engine | None = None
         self._searchers: Searchers | None = None
         self._inbox: deque[Input] = deque()
-        self._unanswered: set[asyncio.Future[Study]] = set()
+        self._desk = Desk(self.post, settings.pending_requests)
+        self.listeners = Listeners()
         self._signalled = False
         self._signal_lock = threading.Lock()
         self._wake = asyncio.Event()
         self._asyncio: asyncio.AbstractEventLoop | None = None
-        self._writer = ThreadPoolExecutor(1, "store-writer")
-        self._stopping = False
+        self._leaving = asyncio.Event()
         self._draining = False
         self._epoch = 0
         self._adopting = asyncio.Lock()
         self._ended = asyncio.Event()
         self._ended.set()
-        self._listeners: dict[asyncio.Event, StudyName] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._revision_trimmed = 0
         self.conductor = Conductor((), make_scheduler, 0, clock.now())
         self._ready: asyncio.Future[None] | None = None
 
-    def bind(self, engine: Engine, searchers: Searchers) -> None:
-        """Say who carries out commands; both deliver to ``post``."""
+    def bind(self, engine: Engine, searchers: Searchers, address: str = "") -> None:
+        """Say who carries out commands, both of whom deliver to ``post``, and where this server takes requests."""
         self._engine = engine
         self._searchers = searchers
+        self._writer.serves_at(address)
 
     def post(self, event: Input) -> None:
         """Hand in an input, from any thread."""
@@ -128,23 +140,14 @@ class Loop:
         Raises:
             Overloaded: too many requests wait.
             ServerStopping: the server is leaving.
-            StoreUnavailable: the write failed; nothing of it happened.
+            NotLeader: another server has the lease.
+            StoreUnavailable: the write failed; nothing of it happened, unless it says that it does not know.
             SearchdError: the conductor refused it.
         """
-        if self._stopping:
-            raise ServerStopping
-        if len(self._unanswered) >= self._settings.pending_requests:
-            raise Overloaded("the request queue", self._settings.pending_requests)
-        answer: asyncio.Future[Study] = asyncio.get_running_loop().create_future()
-        try:
-            self._unanswered.add(answer)
-            self.post(Request(answer, request_id, digest, body))
-            return await answer
-        finally:
-            self._unanswered.discard(answer)
+        return await self._desk.ask(body, request_id, digest)
 
     async def ready(self) -> None:
-        """Return once the engine has started and what there was has been taken over.
+        """Return once the engine has started and what there was has been taken over, or another server leads.
 
         Raises:
             Exception: what the engine raised when it could not start.
@@ -157,19 +160,25 @@ class Loop:
         """Recover, then loop until ``stop``."""
         self._asyncio = asyncio.get_running_loop()
         self._ended.clear()
+        beating = self._asyncio.create_task(self._beat())
         try:
             await self._recover()
             self._wake.set()
-            while not self._stopping:
+            while not self.stopping:
                 await self._gathered()
+                if not self._epoch:
+                    await self._recover()
+                    continue
                 batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), BATCH))]
-                decision = await self._decided(batch)
+                decision = await self._decided(await self._looked_up(batch))
                 if decision is not None and await self._committed(decision, batch):
                     self._act(decision.commands)
+            with contextlib.suppress(SearchdError):
+                await self._writer.on_thread(self._store.give_up)
         finally:
+            beating.cancel()
             self._ended.set()
-            for answer in self._unanswered:
-                _answer(answer, ServerStopping())
+            self._desk.close()
 
     async def drain(self, patience: timedelta) -> None:
         """Start nothing more, let workers save, and return when nothing is held or patience ends."""
@@ -182,27 +191,32 @@ class Loop:
 
     async def stop(self) -> None:
         """End the loop after the batch that is being decided, and tell those who were not heard."""
-        self._stopping = True
+        self._desk.refusal = ServerStopping()
+        self._leaving.set()
         self._wake.set()
-        for listener in self._listeners:
-            listener.set()
+        self.listeners.wake()
         await self._ended.wait()
-        self._writer.shutdown()
+        self._writer.close()
 
     @property
     def stopping(self) -> bool:
         """Whether the loop is ending."""
-        return self._stopping
+        return self._leaving.is_set()
 
-    @contextlib.contextmanager
-    def listening(self, study: StudyName) -> Iterator[asyncio.Event]:
-        """An event that is set whenever something about the study has been committed."""
-        heard = asyncio.Event()
-        self._listeners[heard] = study
-        try:
-            yield heard
-        finally:
-            del self._listeners[heard]
+    @property
+    def epoch(self) -> int:
+        """The epoch in which this server writes; 0 while it does not."""
+        return self._epoch
+
+    @property
+    def leader(self) -> str:
+        """Where the server that writes takes requests; empty if nobody does, as far as is known."""
+        return self._writer.leader
+
+    @property
+    def refusal(self) -> SearchdError | None:
+        """Why requests are refused now: another server leads, or the store takes no writes. None if they are not."""
+        return self._desk.refusal
 
     # One turn
 
@@ -220,6 +234,20 @@ class Loop:
         if timer is not None and timer <= self._clock.now():
             self._inbox.append(Tick())
 
+    async def _looked_up(self, batch: list[Input]) -> list[Input]:
+        """The batch, its requests with what the store knows of them: from now on until they are decided that stays so.
+        Those that it has the answer to are answered, and left out."""
+        if not any(isinstance(event, Request) for event in batch):
+            return batch
+        store = self._store
+        found = await self._writer.on_thread(
+            lambda: [looked_up(store, event) if isinstance(event, Request) else event for event in batch]
+        )
+        for event, known in zip(batch, found, strict=True):
+            if isinstance(event, Request) and isinstance(known, Study | SearchdError):
+                answer(event.token, known)
+        return [known for known in found if not isinstance(known, Study | SearchdError)]
+
     async def _decided(self, batch: list[Input]) -> Decision | None:
         """What follows from the batch; None if deciding failed and everything was undone."""
         now = self._clock.now()
@@ -235,6 +263,7 @@ class Loop:
             log.exception("deciding on %s failed", type(culprit).__name__ if culprit else "a batch")
             await self._undone(batch, culprit)
             return None
+        reach("loop.decided")
         return decision
 
     async def _undone(self, batch: list[Input], culprit: Input | None) -> None:
@@ -245,7 +274,7 @@ class Loop:
         study = self.conductor.attending
         again = [e for e in batch if isinstance(e, Request | PauseStudy) and e is not culprit]
         if isinstance(culprit, Request):
-            _answer(culprit.token, StoreUnavailable(FAULT))
+            answer(culprit.token, StoreUnavailable(FAULT))
         elif study is not None:
             again.append(PauseStudy(study, FAULT))
         else:
@@ -254,32 +283,37 @@ class Loop:
         await self._recover()
 
     async def _committed(self, decision: Decision, batch: list[Input]) -> bool:
-        if not decision.facts:
-            return True
+        """Whether the facts are durable and this server leads, so that the commands may be carried out."""
         try:
-            revision = await self._in_writer(lambda: self._store.commit(decision.facts, self._clock.now()))
+            if decision.facts:
+                await self._writer.commit(decision.facts, self._clock.now())
+            elif decision.commands:
+                await self._writer.confirm()
         except SearchdError as error:
             log.error("a commit failed: %s", error)
-            for event in batch:
-                if isinstance(event, Request):
-                    _answer(event.token, error)
+            refuse(batch, error)
             await self._recover()
             return False
-        touched = {study_of(fact) for fact in decision.facts}
-        for listener, study in self._listeners.items():
-            if study in touched:
-                listener.set()
-        await self._trim(revision)
+        self.listeners.wake({study_of(fact) for fact in decision.facts})
         return True
 
-    async def _trim(self, revision: int) -> None:
-        """Forget old events from time to time; if that fails, it is done the next time."""
-        if revision - self._revision_trimmed > self._settings.kept_events // 10:
+    async def _beat(self) -> None:
+        """Give signs of life while this server leads; that is also how a store that takes no writes is noticed."""
+        while True:
+            await asyncio.sleep(self._settings.lease.total_seconds() / 4)
+            if not self._epoch:
+                continue
             try:
-                await self._in_writer(lambda: self._store.trim_events(self._settings.kept_events))
-                self._revision_trimmed = revision
+                await self._writer.beat()
+                if self._epoch and not self.stopping:
+                    self._desk.refusal = None
+            except LeaseLost as error:
+                log.error("%s", error)
+                self._epoch = 0
+                self._wake.set()
             except SearchdError as error:
-                log.error("old events cannot be forgotten: %s", error)
+                log.error("the store takes no writes: %s", error)
+                self._desk.refusal = error
 
     def _act(self, commands: Sequence[Command]) -> None:
         """Carry out commands whose facts are durable."""
@@ -289,7 +323,8 @@ class Loop:
         for command in commands:
             match command:
                 case Answer(token, result):
-                    _answer(token, result)
+                    answer(token, result)
+                    reach("reply.sent")
                 case OpenSearch() | Tell() | Ask() | CloseSearch():
                     self._searchers.perform(command)
                 case ReopenSearch(study):
@@ -297,6 +332,7 @@ class Loop:
                 case _:
                     for_engine.append(command)
         if for_engine:
+            reach("start.decided")
             self._engine.perform(for_engine)
 
     # Recovery
@@ -304,41 +340,83 @@ class Loop:
     async def _recover(self) -> None:
         """Rebuild the conductor from the store, adopt workers, and find what must be handed out again."""
         self._epoch = 0  # what an engine may be adopting now is not for the conductor to come
+        self._keep_requests()
+        found = await self._taken()
+        if found is None:
+            return
+        self._epoch, live = found
+        reach("lease.taken")
+        if self._draining:
+            self._inbox.append(DrainRequested())
+        self.listeners.wake()  # what was written last, by whomever, may not have been told
+        self.conductor = Conductor(live, self._make_scheduler, self._epoch, self._clock.now())
+        for study, fault in self.conductor.faults.items():
+            log.error(
+                "%s cannot be taken up: %s", study, fault, exc_info=fault if isinstance(fault, Exception) else None
+            )
+        opening = self.conductor.opening()
+        if await self._committed(opening, []):
+            self._act(opening.commands)
+            self._spawn(self._adopt(self._epoch))
+
+    def _keep_requests(self) -> None:
+        """Keep of the inbox what only callers know: workers and searchers repeat what they said."""
         kept = [event for event in self._inbox if isinstance(event, Request | PauseStudy)]
         self._inbox.clear()
         self._inbox.extend(kept)
-        if self._draining:
-            self._inbox.append(DrainRequested())
-        while not self._stopping:
+
+    async def _taken(self) -> tuple[int, Sequence[LiveStudy | DamagedStudy]] | None:
+        """Take the lease as soon as that is allowed: the epoch and what has not ended; None if told to stop.
+
+        Until then callers are refused, and those who watch are woken by what the server that leads commits.
+        """
+        revision = -1
+        while not self.stopping:
             try:
-                self._epoch, live = await self._in_writer(lambda: (self._store.begin_epoch(), self._store.live()))
-                break
+                epoch = await self._writer.stand()
+                if epoch is not None:
+                    live = await self._writer.on_thread(self._store.live)
+                    self._desk.refusal = None
+                    return epoch, live
+                refusal: SearchdError = NotLeader(self.leader)
+                self.conductor = Conductor((), self._make_scheduler, 0, self._clock.now())
+                newest = await self._writer.on_thread(self._store.revision)
+                if newest != revision:
+                    revision = newest
+                    self.listeners.wake()
             except SearchdError as error:
-                log.error("the store cannot be read: %s", error)
-                await asyncio.sleep(self._settings.retry.total_seconds())
-        else:
-            return
-        self.conductor = Conductor(live, self._make_scheduler, self._epoch, self._clock.now())
-        self._act(self.conductor.opening().commands)
-        self._spawn(self._adopt(self._epoch))
+                log.error("the store cannot be used: %s", error)
+                refusal = error
+            self._desk.refusal = refusal
+            refuse(self._inbox, refusal)
+            self._inbox.clear()
+            if isinstance(refusal, NotLeader | StoreFull):  # it can be read all the same
+                self._started(None)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), self._settings.retry.total_seconds())
+        return None
 
     async def _adopt(self, epoch: int) -> None:
-        """Have the engine take over what there is, one epoch after the other; only the newest one is reconciled."""
+        """Have the engine take over what there is, one epoch after the other; only the newest one is reconciled.
+
+        An engine that does not start at first ends the server; later on it is tried again.
+        """
         engine = self._engine
         if engine is None:
             return
         async with self._adopting:
-            if epoch != self._epoch:
+            while epoch == self._epoch and not self.stopping:
+                try:
+                    await asyncio.to_thread(engine.start, epoch)
+                except Exception as error:
+                    log.error("the engine cannot start: %s", error, exc_info=not isinstance(error, SearchdError))
+                    self._started(error)
+                    await asyncio.sleep(self._settings.retry.total_seconds())
+                    continue
+                if epoch == self._epoch:
+                    self.post(Reconciled())
+                    self._started(None)
                 return
-            try:
-                await asyncio.to_thread(engine.start, epoch)
-            except Exception as error:
-                log.exception("the engine cannot start")
-                self._started(error)
-                return
-            if epoch == self._epoch:
-                self.post(Reconciled())
-                self._started(None)
 
     def _started(self, error: Exception | None) -> None:
         if self._ready is None:
@@ -355,15 +433,12 @@ class Loop:
         if active is None or self._searchers is None:
             return
         try:
-            trials = await self._in_writer(lambda: all_trials(self._store, study))
+            trials = await self._writer.on_thread(lambda: all_trials(self._store, study))
         except SearchdError as error:
             self.post(SearchFailed(study, str(error)))
             return
         self._searchers.perform(OpenSearch(study, active.study.spec, tuple(observation(t) for t in trials)))
         self.post(SearchReopened(study))
-
-    async def _in_writer(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, work)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -384,13 +459,3 @@ def all_trials(store: Store, study: StudyName) -> list[Trial]:
 def _extend(decision: Decision, step: Decision) -> None:
     decision.facts += step.facts
     decision.commands += step.commands
-
-
-def _answer(token: object, result: Study | SearchdError) -> None:
-    """Resolve a request's future, unless its caller has gone."""
-    if not isinstance(token, asyncio.Future) or token.done():
-        return
-    if isinstance(result, SearchdError):
-        token.set_exception(result)
-    else:
-        token.set_result(result)

@@ -9,7 +9,6 @@ from searchd.conductor.messages import CreateStudy, DeleteStudy, StopStudy
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import (
     InvalidArgument,
-    RequestReused,
     StudyExists,
     StudyNotFound,
     Violation,
@@ -19,6 +18,7 @@ from searchd.ports.catalog import Catalog, Datasets, Inspection
 from searchd.ports.clock import Clock
 from searchd.ports.store import Store
 from searchd.service.definition import Surroundings, chosen_split, define
+from searchd.service.desk import remembered
 from searchd.service.loop import Loop
 
 
@@ -67,9 +67,9 @@ class Studies:
         for field, value in (("parent", project), ("study_id", study_id)):
             if value and not re.fullmatch(ID_PATTERN, value):
                 raise InvalidArgument(field, f"{value!r} is not an id", f"use {ID_PATTERN}")
-        answered = await self._answered(request_id, digest)
-        if answered is not None:
-            return answered
+        before = await asyncio.to_thread(remembered, self._store, request_id, digest)
+        if before is not None:
+            return before
         cards = await asyncio.to_thread(self._catalog.cards)
         inspection = None
         if draft.dataset is not None:
@@ -79,14 +79,8 @@ class Studies:
         name = study_name(project, study_id) if study_id else await self._free_name(project, spec.trainable)
         card = cards[spec.trainable]
         study = Study(name, spec, card.code, inspection.fingerprint if inspection else "", self._clock.now())
-        existing = await self._find(name)
-        if existing is not None:
-            differing = existing.spec.differing(spec)
-            if differing:
-                raise StudyExists(name, differing)
-            return existing
         if validate_only:
-            return study
+            return await self._as_it_would_be(study)
         default = None
         if spec.search.default_first and card.default is not None:
             default = {n: v for n, v in card.default.items() if n not in spec.fixed}
@@ -118,16 +112,7 @@ class Studies:
             StudyNotFound: there is none of that name.
             RequestReused, Overloaded, ServerStopping, StoreUnavailable: as in ``create``.
         """
-        answered = await self._answered(request_id, digest)
-        if answered is not None:
-            return answered
-        study = await self.get(name)
-        if study.state.ended:
-            return study
-        try:
-            return await self._loop.request(StopStudy(name), request_id, digest)
-        except StudyNotFound:
-            return await self.get(name)
+        return await self._loop.request(StopStudy(name), request_id, digest)
 
     async def delete(self, name: StudyName, *, request_id: str, digest: str) -> None:
         """Delete an ended study and everything in it.
@@ -137,8 +122,7 @@ class Studies:
             StudyActive: it has not ended.
             RequestReused, Overloaded, ServerStopping, StoreUnavailable: as in ``create``.
         """
-        if await self._answered(request_id, digest) is None:
-            await self._loop.request(DeleteStudy(await self.get(name)), request_id, digest)
+        await self._loop.request(DeleteStudy(name), request_id, digest)
 
     def _inspected(self, draft: StudyDraft, dataset: Dataset) -> Inspection:
         """The dataset checked with the split it will have, which may depend on what it holds."""
@@ -149,16 +133,15 @@ class Studies:
             inspection = self._datasets.inspect(dataset, replace(draft.evaluation, split=suited))
         return inspection
 
-    async def _answered(self, request_id: str, digest: str) -> Study | None:
-        """The answer that this request got before, or None."""
-        if not request_id:
-            return None
-        before = await asyncio.to_thread(self._store.answered, request_id)
-        if before is None:
-            return None
-        if before.digest != digest:
-            raise RequestReused(request_id)
-        return before.study
+    async def _as_it_would_be(self, study: Study) -> Study:
+        """What creating this study would answer."""
+        existing = await self._find(study.name)
+        if existing is None:
+            return study
+        differing = existing.spec.differing(study.spec)
+        if differing:
+            raise StudyExists(study.name, differing)
+        return existing
 
     async def _find(self, name: StudyName) -> Study | None:
         try:

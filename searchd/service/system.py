@@ -1,9 +1,12 @@
 """The server and its cluster, as they are now."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from searchd.conductor.cluster import WorkerState
 from searchd.conductor.evaluation import has_work
+from searchd.domain.errors import NotLeader, SearchdError
 from searchd.domain.study import Algorithm, Racing, SchedulerAlgorithm, SchedulerMode, Split, StudyName
 from searchd.ports.engine import Node, PoolKey
 from searchd.service.loop import Loop
@@ -20,9 +23,23 @@ class Limits:
     max_pending_requests: int = 1024
 
 
+class Role(StrEnum):
+    """What a server is to its store: the one that writes, or one that reads and waits to take over."""
+
+    LEADER = "leader"
+    STANDBY = "standby"
+
+
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """The server: its version, limits and features."""
+    """The server: its version, limits and features, what it is to its store, and what keeps it from its work.
+
+    Attributes:
+        role: Whether it writes.
+        leader: Where the one that writes takes requests; empty if nobody does.
+        epoch: Counts the writers of the store, from 1.
+        problems: What keeps it from doing all of its work now, one line each.
+    """
 
     version: str
     max_message_bytes: int
@@ -31,6 +48,10 @@ class ServerInfo:
     max_watches: int
     max_pending_requests: int
     features: tuple[str, ...]
+    role: Role
+    leader: str
+    epoch: int
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +90,10 @@ class System:
         self._version = version
         self._limits = limits
 
+    def refusal(self) -> SearchdError | None:
+        """Why changes are refused now; None if they are not."""
+        return self._loop.refusal
+
     def info(self) -> ServerInfo:
         """Version, limits, and the names that a study file may use."""
         kinds = (
@@ -87,7 +112,21 @@ class System:
             max_watches=limits.max_watches,
             max_pending_requests=limits.max_pending_requests,
             features=tuple(f"{kind}:{value.value}" for kind, values in kinds for value in values),
+            role=Role.LEADER if self._loop.epoch else Role.STANDBY,
+            leader=self._loop.leader,
+            epoch=self._loop.epoch,
+            problems=tuple(self._problems()),
         )
+
+    def _problems(self) -> Iterator[str]:
+        refusal = self._loop.refusal
+        if refusal is not None and not isinstance(refusal, NotLeader):
+            yield str(refusal)
+        mind = self._loop.conductor.mind
+        if self._loop.epoch and mind.reconciled and not mind.cluster.nodes:
+            yield "no node of the cluster can be reached, so nothing trains; it is tried again and again"
+        for (name, code), why in mind.quarantined.items():
+            yield f"trainable {name!r} (code {code}) is quarantined: {why}"
 
     async def cluster(self) -> ClusterView:
         """Nodes, pools and who uses them."""

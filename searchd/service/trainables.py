@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from searchd.domain.card import Card
 from searchd.domain.errors import TrainableNotFound
@@ -32,5 +33,6 @@ class Trainables:
         """
         cards = await asyncio.to_thread(self._catalog.cards)
         if name not in cards:
-            raise TrainableNotFound(name, sorted(cards))
+            # The nearest first: a client that is shown a few of many is shown those.
+            raise TrainableNotFound(name, get_close_matches(name, cards, n=len(cards), cutoff=0))
         return cards[name]

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from searchd.domain.errors import InvalidArgument, Overloaded
+from searchd.domain.errors import InvalidArgument, Overloaded, ServerStopping
 from searchd.domain.facts import Bookmark, Event, StudyDeleted, StudyPut
 from searchd.domain.study import StudyName
 from searchd.ports.clock import Clock
@@ -36,9 +36,10 @@ class Watches:
         self._open = 0
 
     async def watch(self, name: StudyName, after_revision: int) -> AsyncIterator[Event | Bookmark]:
-        """Events of a study after a revision; ends when the study has ended or is deleted, or the server stops.
+        """Events of a study after a revision; ends when the study has ended or is deleted, and for no other reason.
 
         Raises:
+            ServerStopping: the server is leaving; the watch goes on after the last revision that was seen, elsewhere.
             StudyNotFound: there is none of that name.
             InvalidArgument: the revision is one that the log has not reached.
             RevisionExpired: events right after that revision are no longer kept.
@@ -48,7 +49,7 @@ class Watches:
             raise Overloaded("the list of watches", self._limit)
         self._open += 1
         try:
-            with self._loop.listening(name) as heard:
+            with self._loop.listeners.listening(name) as heard:
                 newest = await asyncio.to_thread(self._store.revision)
                 if after_revision > newest:
                     remedy = "give one that a watch of this server has shown"
@@ -75,6 +76,7 @@ class Watches:
                     except TimeoutError:
                         after_revision = await asyncio.to_thread(self._quiet_revision, name, after_revision)
                         yield Bookmark(after_revision, self._clock.now())
+                raise ServerStopping
         finally:
             self._open -= 1
 

@@ -17,10 +17,11 @@ from searchd.domain.errors import Violation
 from searchd.domain.space import Choice, Float, Parameter, SearchSpace
 from searchd.domain.study import Dataset, Evaluation, Goal, StudyName, StudySpec
 from searchd.domain.trial import TrialNumber
-from searchd.engines.simulated import Epoch, SimulatedCluster, SimulatedEngine, VirtualClock
+from searchd.engines.simulated import Epoch, SimulatedCluster, VirtualClock
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import Node, Segment
 from searchd.ports.scheduler import Scheduler
+from searchd.ports.store import Store
 from searchd.rpc.server import RpcServer, RpcSettings
 from searchd.schedulers.factory import make_scheduler
 from searchd.searchers.local import LocalSearchers
@@ -31,7 +32,7 @@ from searchd.service.studies import Studies
 from searchd.service.system import Limits, System
 from searchd.service.trainables import Trainables
 from searchd.service.trials import Trials
-from searchd.service.watch import Watches
+from searchd.service.watch import QUIET, Watches
 from searchd.stores.memory import MemoryStore
 from searchd.v1.leaderboard_service_pb2_grpc import LeaderboardServiceStub
 from searchd.v1.study_pb2 import Study
@@ -40,6 +41,7 @@ from searchd.v1.system_service_pb2_grpc import SystemServiceStub
 from searchd.v1.trainable_service_pb2_grpc import TrainableServiceStub
 from searchd.v1.trial_service_pb2_grpc import TrialServiceStub
 from searchd.wire.study_file import read_study
+from tests.unit.service.service_house import ThreadedEngine
 
 NET = Card(
     name="net",
@@ -97,6 +99,18 @@ def _scheduler(spec: StudySpec) -> Scheduler:
 
 
 @dataclass
+class Site:
+    """What outlives a server: the store, the workers, their logs, and time."""
+
+    store: Store = field(default_factory=MemoryStore)
+    papers: Papers = field(default_factory=Papers)
+    clock: VirtualClock = field(default_factory=VirtualClock)
+
+    def __post_init__(self) -> None:
+        self.cluster = SimulatedCluster(self.clock, [Node("n1", 4, 0)], _train, timedelta(milliseconds=100))
+
+
+@dataclass
 class House:
     """A running server, and stubs for a client of it.
 
@@ -104,7 +118,9 @@ class House:
         going: While it is set, virtual time moves.
     """
 
+    site: Site
     services: Services
+    loop: Loop
     server: RpcServer
     port: int
     channel: Any  # the stubs' annotations are those of a blocking client
@@ -120,16 +136,25 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def house(settings: RpcSettings, limits: Limits, kept_events: int = 100_000) -> AsyncIterator[House]:
-    """A server that is up, with one node of 4 CPUs; all of it is ended afterwards."""
-    clock, store, papers = VirtualClock(), MemoryStore(), Papers()
-    cluster = SimulatedCluster(clock, [Node("n1", 4, 0)], _train, timedelta(milliseconds=100))
-    loop = Loop(store, _scheduler, clock, LoopSettings(kept_events=kept_events))
-    loop.bind(SimulatedEngine(cluster, loop.post), LocalSearchers(loop.post))
+async def house(
+    settings: RpcSettings,
+    limits: Limits,
+    *,
+    site: Site | None = None,
+    holder: str = "",
+    turns: LoopSettings = LoopSettings(),  # noqa: B008  # a frozen value
+    quiet: timedelta = QUIET,
+) -> AsyncIterator[House]:
+    """A server that is up, with one node of 4 CPUs; all of it but its site is ended afterwards."""
+    site = site or Site()
+    store, clock = site.store, site.clock
+    loop = Loop(store, _scheduler, clock, turns, holder)
+    engine = ThreadedEngine(site.cluster, loop.post)
+    loop.bind(engine, LocalSearchers(loop.post), f"{holder}:1" if holder else "")
     services = Services(
         studies=Studies(store, loop, Shelf(), NoData(), clock),
-        watches=Watches(store, loop, clock, limits.max_watches),
-        trials=Trials(store, papers),
+        watches=Watches(store, loop, clock, limits.max_watches, quiet),
+        trials=Trials(store, site.papers),
         leaderboards=Leaderboards(store),
         trainables=Trainables(Shelf()),
         system=System(loop, "0.0.test", limits),
@@ -140,23 +165,26 @@ async def house(settings: RpcSettings, limits: Limits, kept_events: int = 100_00
     async def pass_time() -> None:
         while True:
             await going.wait()
-            if cluster.next_at() is not None:
-                cluster.step()
+            with engine.lock:
+                if site.cluster.next_at() is not None:
+                    site.cluster.step()
             await asyncio.sleep(0.0005)
 
     tasks = [asyncio.create_task(loop.run()), asyncio.create_task(pass_time())]
     await loop.ready()
     server = RpcServer(services, settings)
-    port = await server.start()
+    port = await server.bind()
+    await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield House(services, server, port, channel, papers, going)
+            yield House(site, services, loop, server, port, channel, site.papers, going)
     finally:
+        tasks[1].cancel()
         await server.stop(timedelta(0))
         await loop.stop()
         await tasks[0]
-        tasks[1].cancel()
         await asyncio.gather(tasks[1], return_exceptions=True)
+        engine.close(leave_workers=True)
 
 
 def definition(text: str = SEARCH) -> Study:

@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 
 from searchd.domain.card import Card, Form
 from searchd.domain.draft import StudyDraft
-from searchd.domain.errors import StoreUnavailable, Violation
+from searchd.domain.errors import StoreFull, StoreUnavailable, Violation
 from searchd.domain.facts import Fact
 from searchd.domain.study import Algorithm, Budget, Dataset, Evaluation, Goal, Search, Study, StudyName, StudySpec
 from searchd.engines.simulated import Behaviour, Epoch, SimulatedCluster, SimulatedEngine, VirtualClock
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import EngineCommand, EngineEvent, Node, Segment
 from searchd.ports.scheduler import Scheduler
+from searchd.ports.store import Lease
 from searchd.schedulers.factory import make_scheduler
 from searchd.searchers.local import LocalSearchers
 from searchd.service.loop import Loop, LoopSettings
@@ -47,6 +48,8 @@ T = TypeVar("T")
 class MoodyStore(MemoryStore):
     """A store whose commits fail or wait when the test says so."""
 
+    full = False
+
     def __init__(self) -> None:
         super().__init__()
         self.failing = 0
@@ -64,15 +67,36 @@ class MoodyStore(MemoryStore):
         if self.failing:
             self.failing -= 1
             raise StoreUnavailable("the disk is full")
+        self._check_room()
         self.commits += 1
         return super().commit(facts, at)
 
-    def begin_epoch(self) -> int:
+    def beat(self) -> None:
+        """Fail if told to, and stop if commits stop: one thread does both."""
+        if not self.release.is_set():
+            self.release.wait(PATIENCE_SECONDS)
+        self._check_room()
+        super().beat()
+
+    def opened_again(self) -> "MoodyStore":
+        """Another one, with moods of its own."""
+        other = super().opened_again()
+        assert isinstance(other, MoodyStore)
+        other.waiting, other.release = threading.Event(), threading.Event()
+        other.release.set()
+        return other
+
+    def _check_room(self) -> None:
+        if self.full:
+            raise StoreFull("the disk is full")
+
+    def begin_epoch(self, holder: str = "", address: str = "", seen: Lease | None = None) -> int:
         """Fail if told to."""
         if self.deaf:
             self.deaf -= 1
             raise StoreUnavailable("the disk is gone")
-        return super().begin_epoch()
+        self._check_room()
+        return super().begin_epoch(holder, address, seen)
 
 
 class ThreadedEngine:
@@ -134,13 +158,14 @@ class ServiceHouse:
         settings: LoopSettings,
         schedulers: Callable[[StudySpec], Scheduler],
         cards: Sequence[Card] = (CARD,),
+        holder: str = "",
     ) -> None:
         self.store = store
         self.cluster = cluster
         self.clock = clock
-        self.loop = Loop(store, schedulers, clock, settings)
+        self.loop = Loop(store, schedulers, clock, settings, holder)
         self.engine = ThreadedEngine(cluster, self.loop.post)
-        self.loop.bind(self.engine, LocalSearchers(self.loop.post))
+        self.loop.bind(self.engine, LocalSearchers(self.loop.post), f"{holder}:1")
         self.studies = Studies(store, self.loop, Cards(*cards), NoData(), clock)
         self.watches = Watches(store, self.loop, clock, 3, quiet=timedelta(milliseconds=30))
 
@@ -210,9 +235,11 @@ class World:
         settings: LoopSettings = SETTINGS,
         schedulers: Callable[[StudySpec], Scheduler] = lambda spec: make_scheduler(spec.scheduler),
         cards: Sequence[Card] = (CARD,),
+        holder: str = "",
     ) -> AsyncIterator[ServiceHouse]:
-        """A service until the block ends."""
-        house = ServiceHouse(self.store, self.cluster, self.clock, settings, schedulers, cards)
+        """A service until the block ends; one with a holder opens the store for itself."""
+        store = self.store.opened_again() if holder else self.store
+        house = ServiceHouse(store, self.cluster, self.clock, settings, schedulers, cards, holder)
         running = asyncio.create_task(house.loop.run())
         passing = asyncio.create_task(house.pass_time())
         try:

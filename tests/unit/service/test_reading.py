@@ -136,13 +136,14 @@ async def test_logs_of_nobody_are_refused(tmp_path: Path) -> None:
 
 
 async def test_trainables_are_listed_by_name() -> None:
-    """Cards come in name order; an unknown one is refused with those that are known."""
-    trainables = Trainables(Cards(replace(CARD, name="b"), replace(CARD, name="a")))
-    assert [card.name for card in await trainables.list()] == ["a", "b"]
-    assert (await trainables.get("b")).name == "b"
-    with pytest.raises(TrainableNotFound) as refusal:
-        await trainables.get("c")
-    assert refusal.value.known == ("a", "b")
+    """Cards come in name order; an unknown one is refused with those that are known, the nearest first."""
+    trainables = Trainables(Cards(replace(CARD, name="b_net"), replace(CARD, name="a_cnn")))
+    assert [card.name for card in await trainables.list()] == ["a_cnn", "b_net"]
+    assert (await trainables.get("b_net")).name == "b_net"
+    for name, known in (("net", ("b_net", "a_cnn")), ("cnn", ("a_cnn", "b_net"))):
+        with pytest.raises(TrainableNotFound) as refusal:
+            await trainables.get(name)
+        assert refusal.value.known == known
 
 
 async def test_cluster_shows_nodes_pools_and_studies() -> None:

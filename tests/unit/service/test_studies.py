@@ -1,19 +1,24 @@
 """Studies by the front door: names, repeats, stopping, deleting, listing."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
+from searchd.conductor.messages import CreateStudy, DeleteStudy, StopStudy
 from searchd.domain.errors import (
     InvalidArgument,
     InvalidStudy,
     RequestReused,
+    StoreUnavailable,
     StudyActive,
     StudyExists,
     StudyNotFound,
     Violation,
 )
+from searchd.domain.facts import Fact, StudyDeleted, StudyPut
 from searchd.domain.study import Budget, Dataset, Scheduler, SchedulerAlgorithm, Split, StudyState, study_name
 from searchd.domain.trial import Origin, TrialNumber
 from tests.unit.service.service_house import CARD, World, soon
@@ -124,6 +129,108 @@ async def test_repeats_in_flight_make_one_study() -> None:
         world.store.release.set()
         assert len({study.name for study in await soon(asyncio.gather(*repeats))}) == 1
         assert len(await house.studies.list("default", None, {}, None, 10)) == 1
+
+
+async def test_first_answer_stays_whatever_became_of_the_study() -> None:
+    """A repeat gives the first answer and touches nothing, also once the study is deleted, or created anew."""
+    world = World()
+    async with world.serving() as house:
+        await house.create(seed=1)
+        created = await house.create(seed=1, request_id="exists")
+        ended = await house.ended(NAME)
+        stopped = await house.studies.stop(NAME, request_id="ended", digest="stop")
+        assert (created.created_at, stopped.state) == (ended.created_at, StudyState.SUCCEEDED)
+        await house.studies.delete(NAME, request_id="gone", digest="delete")
+        assert await house.create(seed=1, request_id="exists") == created
+        assert await house.studies.stop(NAME, request_id="ended", digest="stop") == stopped
+        await house.studies.delete(NAME, request_id="gone", digest="delete")
+        assert list(await house.studies.list("default", None, {}, None, 10)) == []
+        world.cluster.resize(())
+        anew = await house.create(seed=2)
+        assert await house.create(seed=1, request_id="exists") == created
+        assert await house.studies.stop(NAME, request_id="ended", digest="stop") == stopped
+        await house.studies.delete(NAME, request_id="gone", digest="delete")
+        there = await house.studies.get(NAME)
+        assert (there.spec, there.created_at) == (anew.spec, anew.created_at)
+        assert there.state in (StudyState.PENDING, StudyState.RUNNING)
+
+
+async def test_refused_request_leaves_its_id_unused() -> None:
+    """What was refused is not remembered: the same request_id can be used for a request that is right."""
+    world = World(nodes=[])
+    async with world.serving() as house:
+        with pytest.raises(StudyNotFound):
+            await house.studies.stop(NAME, request_id="r1", digest="stop")
+        await house.create(seed=1)
+        with pytest.raises(StudyExists):
+            await house.create(seed=2, request_id="r1", digest="create")
+        with pytest.raises(StudyActive):
+            await house.studies.delete(NAME, request_id="r1", digest="delete")
+        assert (await house.studies.stop(NAME, request_id="r1", digest="stop")).name == NAME
+
+
+async def test_request_is_decided_on_what_there_is_by_then() -> None:
+    """A creation that was under way when another one of that name began and ended leaves that one as it is."""
+    world = World()
+    async with world.serving() as house:
+        first = await house.create(seed=1, budget=Budget(trials=1))
+        ended = await house.ended(NAME)
+        trials = world.store.trials(NAME, None, 0, 10)
+        late = replace(first, spec=replace(first.spec, seed=2))
+        with pytest.raises(StudyExists):
+            await house.loop.request(CreateStudy(late, {"x": 0.1}), "", "")
+        assert await house.loop.request(CreateStudy(first, {"x": 0.1}), "", "") == ended
+        assert (world.store.study(NAME), world.store.trials(NAME, None, 0, 10)) == (ended, trials)
+
+
+async def test_requests_of_one_batch_see_each_other() -> None:
+    """What is asked for at the same moment is decided in order: of two deletions one finds nothing, and what is created
+    after a deletion is new."""
+    world = World()
+    async with world.serving() as house:
+        first = await house.create(budget=Budget(trials=1))
+        ended = await house.ended(NAME)
+        world.cluster.resize(())
+        anew = replace(first, spec=replace(first.spec, seed=2))
+        answers = await soon(
+            asyncio.gather(
+                *(house.loop.request(DeleteStudy(NAME), "", "") for _ in range(2)),
+                house.loop.request(StopStudy(NAME), "", ""),
+                house.loop.request(CreateStudy(anew, None), "", ""),
+                house.loop.request(DeleteStudy(NAME), "", ""),
+                return_exceptions=True,
+            )
+        )
+        assert answers[0] == ended
+        assert [type(answer) for answer in answers[1:3]] == [StudyNotFound, StudyNotFound]
+        assert answers[3] == anew
+        assert isinstance(answers[4], StudyActive)
+        assert world.store.study(NAME).spec.seed == 2
+    assert sum(isinstance(event.fact, StudyDeleted) for event in world.store.events(0, NAME, 1000)) == 1
+
+
+@pytest.mark.parametrize("request_id", ["r1", ""])
+async def test_creation_that_was_written_though_its_caller_was_told_otherwise(request_id: str) -> None:
+    """Repeated with its request_id or without, it gives the study that was created; and it is there only once."""
+    world = World(nodes=[])
+    async with world.serving() as house:
+        commit = world.store.commit
+
+        def written_but_lost(facts: Sequence[Fact], at: datetime) -> int:
+            world.store.commit = commit  # type: ignore[method-assign]
+            commit(facts, at)
+            raise StoreUnavailable("the connection broke")
+
+        world.store.commit = written_but_lost  # type: ignore[method-assign]
+        with pytest.raises(StoreUnavailable, match="the connection broke"):
+            await house.create(request_id=request_id, seed=1)
+        written = world.store.study(NAME)
+        assert (await soon(house.create(request_id=request_id, seed=1))).created_at == written.created_at
+        with pytest.raises(StudyExists):
+            await house.create(seed=2)
+        events = world.store.events(0, NAME, 1000)
+        assert sum(isinstance(event.fact, StudyPut) for event in events) == 1
+        assert [trial.number for trial in world.store.trials(NAME, None, 0, 10)] == [1]
 
 
 async def test_stop_and_delete() -> None:
