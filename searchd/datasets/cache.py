@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from searchd.datasets import inspection, reading, source, splits
 from searchd.datasets.loaded import Array, LoadedDataset
-from searchd.domain.errors import InvalidStudy
+from searchd.domain.errors import InvalidStudy, SearchdError
 from searchd.domain.study import Dataset, Evaluation
 from searchd.ports.catalog import Inspection
 
@@ -43,6 +43,22 @@ class Recent(Generic[T]):
         return value
 
 
+class DataChanged(SearchdError):  # noqa: N818  # named for what went wrong
+    """A dataset is not what the study was created with; ``expected`` and ``found`` are fingerprints."""
+
+    def __init__(self, source: str, expected: str, found: str) -> None:
+        super().__init__(source, expected, found)
+        self.source = source
+        self.expected = expected
+        self.found = found
+
+    def __str__(self) -> str:
+        return (
+            f"the data of {self.source!r} has changed: its fingerprint is {self.found}, that of the study's data "
+            f"{self.expected}; put the data back, or create another study"
+        )
+
+
 class DatasetCache:
     """Implements the Datasets port, and gives workers their rows.
 
@@ -57,19 +73,29 @@ class DatasetCache:
         self._opened: Recent[LoadedDataset] = Recent(KEPT)
         self._splits: Recent[splits.Splits] = Recent(KEPT)
 
-    def load(self, dataset: Dataset) -> LoadedDataset:
+    def load(self, dataset: Dataset, fingerprint: str = "") -> LoadedDataset:
         """The dataset, memory-mapped; read and written to the cache first unless some process of the node has done so.
 
         A file that has changed (size or modification time) is read again.
 
+        Args:
+            dataset: The dataset.
+            fingerprint: What its fingerprint must be; empty admits any.
+
         Raises:
             InvalidStudy: it cannot be found, read or encoded; all reasons at once.
+            DataChanged: it has another fingerprint.
         """
         found = source.find(dataset, self._allowed_roots)
         key = found.key(dataset)
-        return self._opened.get(key, lambda: self._open(key, found, dataset))
+        loaded = self._opened.get(key, lambda: self._open(key, found, dataset))
+        if fingerprint and loaded.fingerprint != fingerprint:
+            raise DataChanged(dataset.uri or dataset.builtin or "", fingerprint, loaded.fingerprint)
+        return loaded
 
-    def split(self, dataset: Dataset, evaluation: Evaluation, repeat: int, fold: int) -> tuple[Array, Array]:
+    def split(
+        self, dataset: Dataset, evaluation: Evaluation, repeat: int, fold: int, fingerprint: str = ""
+    ) -> tuple[Array, Array]:
         """Row indices (train, valid) of a fold run, each int64 and read-only; see ``splits`` for the seeds.
 
         Args:
@@ -77,12 +103,14 @@ class DatasetCache:
             evaluation: Folds or hold-out, kind of split, and its seed.
             repeat: From 0.
             fold: From 0; 0 for a hold-out.
+            fingerprint: What the dataset's fingerprint must be; empty admits any.
 
         Raises:
             InvalidStudy: the dataset cannot be loaded.
+            DataChanged: it has another fingerprint.
             ValueError: the dataset cannot be split so.
         """
-        data = self.load(dataset)
+        data = self.load(dataset, fingerprint)
         how = (evaluation.split, evaluation.folds, evaluation.folds or evaluation.holdout, evaluation.split_seed)
         key = (data.fingerprint, how, repeat)
         return self._splits.get(key, lambda: splits.compute(data, evaluation, repeat))[fold]

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ class SubprocessCatalog:
         """Name the modules; nothing is read yet.
 
         Args:
-            modules: Modules that register trainables. All must be importable.
+            modules: Modules that register trainables. All must be importable at first.
             search_path: Folders in which to look for them before the usual ones.
             installed: Whether to read the installed entry points too; those that cannot be imported are left out with
                 a warning, since nobody asked for them.
@@ -37,17 +37,42 @@ class SubprocessCatalog:
         # Each is read in a process of its own: an edited module must not wait for the import of all the others.
         sources = [_Source(None, search_path)] if installed else []
         self._sources = [*sources, *(_Source(module, search_path) for module in modules)]
+        self._begun = False
 
     def cards(self) -> Mapping[str, Card]:
         """See Catalog."""
         with self._lock:
             merged: dict[str, Card] = {}
+            broken: InvalidArgument | None = None
             for source in self._sources:
-                for name, card in source.cards().items():
-                    if merged.setdefault(name, card).code != card.code:
-                        reason = f"it registers {name!r}, which another module registers too"
-                        raise InvalidArgument(source.module or "trainables", reason, "rename one of the two")
-            return merged
+                try:
+                    merged.update(_distinct(source, source.cards(), merged))
+                except InvalidArgument as error:
+                    if not self._begun:
+                        raise
+                    broken = broken or error
+            self._begun = True
+            return _Cards(merged, broken)
+
+
+class _Cards(Mapping[str, Card]):
+    """Cards by name; while a module is broken, any name that is missing may be one of its own."""
+
+    def __init__(self, cards: Mapping[str, Card], broken: InvalidArgument | None) -> None:
+        self._cards = cards
+        self._broken = broken
+
+    def __getitem__(self, name: str) -> Card:
+        if name not in self._cards and self._broken is not None:
+            # A new one: the traceback would grow with each time that the same is raised.
+            raise InvalidArgument(*self._broken.args)
+        return self._cards[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cards)
+
+    def __len__(self) -> int:
+        return len(self._cards)
 
 
 class _Source:
@@ -57,17 +82,33 @@ class _Source:
         self.module = module
         self._search_path = tuple(search_path)
         self._cards: Mapping[str, Card] = {}
-        self._stamps: dict[str, Stamp] | None = None
+        self._broken: InvalidArgument | None = None
+        self._stamps: Mapping[str, Stamp] | None = None
 
     def cards(self) -> Mapping[str, Card]:
-        """The cards, read again if a file has changed."""
-        if self._stamps is None or any(stamp(Path(file)) != known for file, known in self._stamps.items()):
-            self._read()
+        """The cards, read again if a file has changed, or none is known.
+
+        Raises:
+            InvalidArgument: the module cannot be imported.
+        """
+        # Before the reading, so that a change during it is noticed later.
+        now = {file: stamp(Path(file)) for file in self._stamps or ()}
+        if self._stamps is None or now != self._stamps:
+            try:
+                self._broken = None
+                self._read(now)
+            except InvalidArgument as error:
+                _logger.warning("trainables cannot be read: %s", error)
+                self._broken = error
+        if self._broken is not None:
+            raise InvalidArgument(*self._broken.args)
         return self._cards
 
-    def _read(self) -> None:
-        self._stamps = None
+    def _read(self, before: Mapping[str, Stamp]) -> None:
+        # If this fails, it is tried again once one of the files changes that it had, or has now.
+        self._stamps = before or None
         document = self._run()
+        self._stamps = {**before, **document["stamps"]} or None
         for module, reason in document["errors"].items():
             if module == self.module:
                 raise InvalidArgument(module, reason, "mend the module, or take it off the server's --trainables")
@@ -99,3 +140,16 @@ class _Source:
             raise InvalidArgument("trainables", reason, "let the modules only define and register trainables")
         document: dict[str, Any] = json.loads(done.stdout)
         return document
+
+
+def _distinct(source: _Source, cards: Mapping[str, Card], others: Mapping[str, Card]) -> Mapping[str, Card]:
+    """The cards of a source.
+
+    Raises:
+        InvalidArgument: another source has registered one of the names with other code.
+    """
+    for name, card in cards.items():
+        if name in others and others[name].code != card.code:
+            reason = f"it registers {name!r}, which another module registers too"
+            raise InvalidArgument(source.module or "trainables", reason, "rename one of the two")
+    return cards

@@ -1,17 +1,20 @@
-"""Checkpoints of fold runs: one file each, replaced atomically."""
+"""Checkpoints of fold runs: each a folder with a state file and, written last, a manifest."""
 
+import contextlib
 import json
-import os
 import pickle
+import re
 import sys
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
+from searchd.domain.trial import FoldRunKey
+from searchd.failpoints import reach
 from searchd.ports.engine import Report, Segment
-
-_FORMAT = 1
+from searchd.worker.checkpoint_store import CheckpointStore
+from searchd.worker.failures import first_line, is_out_of_memory
+from searchd.worker.manifest import MANIFEST, DamagedCheckpoint, Manifest, Measured, decoded, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,21 +23,20 @@ class Checkpoint:
 
     Attributes:
         identity: What it belongs to; see ``identity``.
-        epoch: Epochs trained.
         report: The report of that epoch, to be sent again if it never arrived.
         state: What the form of trainable needs to continue.
         random: States of the random generators, as bytes: they must not be moved to a GPU with the rest.
     """
 
     identity: str
-    epoch: int
     report: Report
     state: Any
     random: bytes
 
-
-class DamagedCheckpoint(Exception):  # noqa: N818  # named for what went wrong
-    """The file cannot be used; its cause says why."""
+    @property
+    def epoch(self) -> int:
+        """Epochs trained."""
+        return self.report.epoch
 
 
 def identity(segment: Segment) -> str:
@@ -44,75 +46,152 @@ def identity(segment: Segment) -> str:
     return json.dumps(parts, sort_keys=True, default=repr)
 
 
-def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write the file; a crash at any moment leaves the old one or the new one.
+class _Place(NamedTuple):
+    """Which checkpoint of a fold run; the order is that of the training they hold."""
 
-    Raises:
-        OSError: the file cannot be written.
-        Exception: whatever pickling the state raises.
+    epoch: int
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.attempt}"
+
+
+class FoldRunCheckpoints:
+    """The checkpoints of one fold run as one worker sees them. The newest is kept, and the one before it.
+
+    Another worker may still be at an older attempt of the same fold run, cut off from the server. So each attempt
+    writes folders of its own, and deletes none of a later attempt's.
+
+    Args:
+        store: Where they lie.
+        key: The fold run.
+        device: Where tensors that are read belong.
     """
-    content = {
-        "format": _FORMAT,
-        "identity": checkpoint.identity,
-        "epoch": checkpoint.epoch,
-        "report": checkpoint.report,
-        "state": checkpoint.state,
-        "random": checkpoint.random,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".tmp", delete=False) as file:
+
+    def __init__(self, store: CheckpointStore, key: FoldRunKey, device: str) -> None:
+        self._store = store
+        self._folder = f"{key.study}/{key.trial}/{key.repeat}-{key.fold}"
+        self._device = device
+        self._newest: _Place | None = None
+        self._unread: set[_Place] = set()
+
+    def save(self, checkpoint: Checkpoint, attempt: int) -> None:
+        """Write one; a crash at any moment leaves it whole, or not there and the one before untouched.
+
+        Raises:
+            OSError: the store cannot take it.
+            Exception: whatever pickling the state raises.
+        """
+        place = _Place(checkpoint.epoch, attempt)
+        folder = f"{self._folder}/{place}"
+        name = "state.pt" if "torch" in sys.modules else "state.pickle"
         try:
-            _dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
+            with self._store.put(f"{folder}/{name}") as file:
+                measured = Measured(file)
+                _dump({"state": checkpoint.state, "random": checkpoint.random}, measured)
+            reach("checkpoint.written")
+            with self._store.put(f"{folder}/{MANIFEST}") as file:
+                file.write(Manifest(checkpoint.identity, checkpoint.report, {name: measured.content}).encoded())
         except BaseException:
-            Path(file.name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._store.delete(folder)
             raise
-    _sync_folder(path.parent)
+        kept = {place, self._newest, *self._unread}
+        self._newest = place
+        self._delete([old for old in self._there() if old not in kept and old.attempt <= attempt])
+        reach("checkpoint.done")
 
+    def newest(self, belongs_to: str, note: Callable[[str], None]) -> Checkpoint | None:
+        """The one with the most epochs that is whole and has that identity; None if there is none.
 
-def read_checkpoint(path: Path, device: str) -> Checkpoint | None:
-    """The checkpoint, with its tensors on ``device``; None if there is none.
+        Args:
+            belongs_to: The identity.
+            note: Gets a line for each that had to be passed over, and one for what that costs.
 
-    Raises:
-        DamagedCheckpoint: there is a file, but it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            content = _load(file, device)
-        if content["format"] != _FORMAT:
-            raise ValueError(f"format {content['format']} is not {_FORMAT}")
-        return Checkpoint(content["identity"], content["epoch"], content["report"], content["state"], content["random"])
-    except FileNotFoundError:
+        Raises:
+            MemoryError: or whatever else says that there is no memory for it.
+        """
+        lost = 0
+        for place in sorted(self._there(note), reverse=True):
+            try:
+                checkpoint = self._read(place, belongs_to, note)
+            except DamagedCheckpoint as damaged:
+                note(f"searchd: the checkpoint of epoch {place.epoch} is damaged: {damaged}")
+            except OSError as error:
+                # It may be whole, and the storage out of reach for a while.
+                self._unread.add(place)
+                note(f"searchd: the checkpoint of epoch {place.epoch} cannot be read: {first_line(error)}")
+            else:
+                if checkpoint is None:
+                    continue
+                self._newest = place
+                if lost:
+                    epochs = f"{lost - place.epoch} epochs are trained again"
+                    note(f"searchd: going on from the checkpoint of epoch {place.epoch}; {epochs}")
+                return checkpoint
+            lost = max(lost, place.epoch)
+        if lost:
+            note(f"searchd: starting over; {lost} epochs are trained again")
         return None
-    except Exception as error:
-        raise DamagedCheckpoint(f"{path}: {type(error).__name__}: {error}") from error
+
+    def _there(self, note: Callable[[str], None] = lambda _: None) -> list[_Place]:
+        try:
+            names = self._store.folders(self._folder)
+        except OSError as error:
+            note(f"searchd: the checkpoints in {self._store} cannot be listed: {first_line(error)}")
+            return []
+        return [_Place(*map(int, name.split("-"))) for name in names if re.fullmatch(r"\d+-\d+", name)]
+
+    def _read(self, place: _Place, belongs_to: str, note: Callable[[str], None]) -> Checkpoint | None:
+        """None if it was never finished or is of something else."""
+        folder = f"{self._folder}/{place}"
+        try:
+            with self._store.open(f"{folder}/{MANIFEST}") as file:
+                manifest = decoded(file.read())
+        except FileNotFoundError:
+            return None
+        if manifest.identity != belongs_to:
+            note(f"searchd: the checkpoint of epoch {place.epoch} is passed over: it is of another configuration")
+            return None
+        [(name, expected)] = manifest.files.items()
+        try:
+            with self._store.open(f"{folder}/{name}") as file:
+                verify(file, name, expected)
+                content = _load(file, name, self._device)
+            return Checkpoint(belongs_to, manifest.report, content["state"], content["random"])
+        except FileNotFoundError as error:
+            raise DamagedCheckpoint(f"{name} is missing") from error
+        except (DamagedCheckpoint, OSError):
+            raise
+        except Exception as error:  # unpickling raises what it likes
+            if is_out_of_memory(error):
+                raise
+            raise DamagedCheckpoint(f"{type(error).__name__}: {first_line(error)}") from error
+
+    def _delete(self, places: list[_Place]) -> None:
+        for place in places:
+            with contextlib.suppress(OSError):  # it is tried again after the next one
+                self._store.delete(f"{self._folder}/{place}")
 
 
-def _dump(content: dict[str, Any], file: IO[bytes]) -> None:
+def _dump(content: dict[str, Any], file: Measured) -> None:
     torch = sys.modules.get("torch")
     if torch is None:
         pickle.dump(content, file, protocol=pickle.HIGHEST_PROTOCOL)
-    else:
+        return
+    try:
         torch.save(content, file)
+    except RuntimeError:
+        if file.refused is not None:  # torch tells only of the confusion that this left it in
+            raise file.refused from None
+        raise
 
 
-def _load(file: IO[bytes], device: str) -> dict[str, Any]:
-    start = file.read(2)
-    file.seek(0)
-    if start == b"PK":  # torch's files are zip archives
+def _load(file: IO[bytes], name: str, device: str) -> dict[str, Any]:
+    if name.endswith(".pt"):
         import torch  # noqa: PLC0415  # only a trainable that uses torch has left such a file
 
         content: dict[str, Any] = torch.load(file, map_location=device, weights_only=False)
     else:
         content = pickle.load(file)  # noqa: S301  # written by a worker of this cluster
     return content
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,22 +1,36 @@
 """Where workers put files, so that the server finds the logs that they wrote."""
 
+import logging
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from searchd.domain.study import StudyName
 from searchd.domain.trial import FoldRunKey, TrialNumber
+from searchd.worker.checkpoint_store import checkpoint_store
+
+_logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
 class Storage:
-    """Path rules under ``root``, which all nodes share; asking for a path creates nothing."""
+    """Path rules under ``root``, which all nodes share; asking for a path creates nothing.
 
-    root: Path
+    Attributes:
+        root: Of logs and artifacts.
+        checkpoints: The checkpoints.
+    """
 
-    def checkpoint(self, key: FoldRunKey) -> Path:
-        """The checkpoint of a fold run."""
-        return self._trial("checkpoints", key.study, key.trial) / f"{key.repeat}-{key.fold}.ckpt"
+    def __init__(self, root: Path, checkpoints: str | None = None) -> None:
+        """Name the places.
+
+        Args:
+            root: Of logs and artifacts.
+            checkpoints: Root of the checkpoints, a folder or a URI; None means a folder under ``root``.
+
+        Raises:
+            InvalidArgument: the URI cannot be used.
+        """
+        self.root = root
+        self.checkpoints = checkpoint_store(checkpoints or str(root / "checkpoints"))
 
     def log(self, key: FoldRunKey) -> Path:
         """What a fold run printed, all attempts after each other; there is no file if it printed nothing."""
@@ -35,12 +49,15 @@ class Storage:
         return self._trial("artifacts", key.study, key.trial) / f"{key.repeat}-{key.fold}"
 
     def forget(self, study: StudyName, trial: TrialNumber | None) -> None:
-        """Delete the checkpoints of one trial; or everything of a study (trial None). What is not there is no error."""
-        if trial is not None:
-            shutil.rmtree(self._trial("checkpoints", study, trial), ignore_errors=True)
-            return
-        for kind in ("checkpoints", "logs", "artifacts"):
-            shutil.rmtree(self.root / kind / study, ignore_errors=True)
+        """Delete the checkpoints of one trial; or everything of a study (trial None). What is not there is no error,
+        and what cannot be deleted is only logged."""
+        try:
+            self.checkpoints.delete(study if trial is None else f"{study}/{trial}")
+        except OSError as error:
+            _logger.warning("checkpoints of %s in %s cannot be deleted: %s", study, self.checkpoints, error)
+        if trial is None:
+            for kind in ("logs", "artifacts"):
+                shutil.rmtree(self.root / kind / study, ignore_errors=True)
 
     def _trial(self, kind: str, study: StudyName, trial: TrialNumber) -> Path:
         return self.root / kind / study / str(trial)

@@ -5,22 +5,17 @@ import time
 from collections.abc import Callable, Iterator
 from enum import Enum
 
+from searchd.domain.failure import Failure
 from searchd.domain.trial import FoldRunKey
 from searchd.ports.clock import Clock
 from searchd.ports.engine import Ended, Outcome, Report, Segment
 from searchd.trainable import Context, Infeasible, Registration, set_current
-from searchd.worker.checkpoint import (
-    Checkpoint,
-    DamagedCheckpoint,
-    identity,
-    read_checkpoint,
-    write_checkpoint,
-)
-from searchd.worker.failures import first_line, reason_of, traceback_of
+from searchd.worker.checkpoint import Checkpoint, FoldRunCheckpoints, identity
+from searchd.worker.failures import failure_of, first_line, reason_of, traceback_of
 from searchd.worker.forms import Running, start
 from searchd.worker.host import FoldRunHost, Surroundings
 from searchd.worker.logs import FoldRunLog
-from searchd.worker.metrics import RefusedReport, checked_metrics, not_finite
+from searchd.worker.metrics import MissingMetric, RefusedReport, checked_metrics, not_finite
 from searchd.worker.randomness import save_states, seed_everything
 
 SAVE_EVERY_SECONDS = 30.0
@@ -64,7 +59,8 @@ class LiveFoldRun:
         self._context: Context | None = None
         self._stepped = False
         self._last: Report | None = None
-        self._checkpoint = self._read_checkpoint() if segment.attempt > 1 else None
+        self._checkpoints = FoldRunCheckpoints(surroundings.storage.checkpoints, self.key, surroundings.device)
+        self._continued: Report | None = None
         self._saved_at = 0.0
 
     def continues(self, segment: Segment) -> bool:
@@ -89,16 +85,15 @@ class LiveFoldRun:
         try:
             yield from self._epochs(segment, order)
         except Infeasible as gave_up:
-            yield None, self._end(Outcome.INFEASIBLE, first_line(gave_up) or "the trainable gave up")
+            reason = first_line(gave_up) or "the trainable gave up"
+            yield None, self._end(Outcome.INFEASIBLE, reason, Failure.NOT_FINITE)
         except RefusedReport as refused:
-            self._fail(str(refused))
-            yield None, self._end(Outcome.FAILED, str(refused), self.log.tail())
+            yield None, self._failed(refused, str(refused), str(refused))
         except GeneratorExit:
             raise
         except BaseException as error:
             # SystemExit too: a trainable that calls sys.exit() has failed, the worker has not.
-            self._fail(traceback_of(error))
-            yield None, self._end(Outcome.FAILED, reason_of(error, self._source()), self.log.tail())
+            yield None, self._failed(error, reason_of(error, self._source()))
         finally:
             self.seconds += time.perf_counter() - began
             set_current(None)
@@ -106,21 +101,23 @@ class LiveFoldRun:
     def close(self) -> None:
         """Let go of the trainable; what it raises on the way out is only logged."""
         self.over = True
-        running, self._running, self._checkpoint = self._running, None, None
+        running, self._running, self._context = self._running, None, None
         if running is not None:
             try:
                 running.close()
             except BaseException as error:
-                self._fail(traceback_of(error))
+                self._note(traceback_of(error))
         self.log.close()
 
     def _epochs(self, segment: Segment, order: Callable[[], Order]) -> Iterator[Step]:
-        reached = self._reached_before(segment)
+        checkpoint = self._newest_checkpoint() if self._running is None and segment.attempt > 1 else None
+        reached = self._reached_before(segment, checkpoint)
         if reached is not None:
             yield reached, Ended(Outcome.REACHED, reached.epoch)
             return
         since = time.perf_counter()
-        running = self._running or self._start()
+        running = self._running or self._start(checkpoint)
+        del checkpoint
         set_current(self._context)
         while True:
             reported = running.step()
@@ -140,28 +137,33 @@ class LiveFoldRun:
                 return
             since = time.perf_counter()
 
-    def _start(self) -> Running:
-        host = FoldRunHost(self._segment, self._surroundings, self._checkpoint)
+    def _start(self, checkpoint: Checkpoint | None) -> Running:
+        host = FoldRunHost(self._segment, self._surroundings, checkpoint)
         context = self._context = host.context()
         set_current(context)
         seed_everything(context.seed, context.device)
-        self._running = start(self._registration, context, host, self._checkpoint, self._segment)
+        self._running = start(self._registration, context, host, checkpoint, self._segment)
+        self._continued = None if checkpoint is None else checkpoint.report
         return self._running
 
-    def _reached_before(self, segment: Segment) -> Report | None:
+    def _newest_checkpoint(self) -> Checkpoint | None:
+        return self._checkpoints.newest(identity(self._segment), self._note)
+
+    def _reached_before(self, segment: Segment, checkpoint: Checkpoint | None) -> Report | None:
         """The report at or beyond the target, if the fold run has been there."""
         if self._stepped:
             return self._last if self.epoch >= segment.target else None
-        if self._checkpoint is not None and self._checkpoint.epoch >= segment.target:
-            self.epoch = self._checkpoint.epoch
-            return self._checkpoint.report
+        if checkpoint is not None and checkpoint.epoch >= segment.target:
+            self.epoch = checkpoint.epoch
+            return checkpoint.report
         return None
 
     def _verdict(self, segment: Segment, report: Report, order: Order) -> Ended | None:
         """Whether the segment ends after this report; its state is saved where it must be."""
         bad = not_finite(report.metrics, segment.task.metrics)
         if bad is not None:
-            return self._end(Outcome.INFEASIBLE, f"{bad} is {report.metrics[bad]} at epoch {report.epoch}")
+            reason = f"{bad} is {report.metrics[bad]} at epoch {report.epoch}"
+            return self._end(Outcome.INFEASIBLE, reason, Failure.NOT_FINITE)
         if order is Order.CANCEL:
             return self._end(Outcome.CANCELLED, "cancelled on request")
         if report.epoch >= segment.target:
@@ -179,23 +181,25 @@ class LiveFoldRun:
         try:
             self._save(report)
         except Exception as error:
-            self._fail(traceback_of(error))
-            reason = f"the checkpoint cannot be saved: {reason_of(error)}"
-            return self._end(Outcome.FAILED, reason, self.log.tail())
+            where = self._surroundings.storage.checkpoints
+            return self._failed(error, f"the checkpoint cannot be saved in {where}: {reason_of(error)}")
         return Ended(Outcome.REACHED, report.epoch)
 
     def _returned(self) -> Step:
         if self.epoch == 0:
-            self._fail("the trainable never reported: it returned before its first yield")
-            return None, self._end(Outcome.FAILED, "the trainable never reported", self.log.tail())
-        again = self._checkpoint.report if self._last is None and self._checkpoint is not None else None
-        return again, self._end(Outcome.FINISHED)
+            reason = "the trainable never reported"
+            return None, self._failed(MissingMetric(reason), reason, f"{reason}: it returned before its first yield")
+        return self._continued if self._last is None else None, self._end(Outcome.FINISHED)
 
-    def _end(self, outcome: Outcome, reason: str = "", log_tail: str = "") -> Ended:
+    def _failed(self, error: BaseException, reason: str, logged: str | None = None) -> Ended:
+        self._note(logged or traceback_of(error))
+        return self._end(Outcome.FAILED, reason, failure_of(error), self.log.tail())
+
+    def _end(self, outcome: Outcome, reason: str = "", failure: Failure | None = None, log_tail: str = "") -> Ended:
         self.over = True
-        return Ended(outcome, self.epoch, reason, log_tail)
+        return Ended(outcome, self.epoch, reason, log_tail, failure)
 
-    def _fail(self, text: str) -> None:
+    def _note(self, text: str) -> None:
         self.log.write(text if text.endswith("\n") else f"{text}\n")
 
     def _source(self) -> str:
@@ -205,24 +209,13 @@ class LiveFoldRun:
     def _save(self, report: Report) -> None:
         if self._running is None or not self._running.keeps:
             return
-        checkpoint = Checkpoint(identity(self._segment), report.epoch, report, self._running.state(), save_states())
-        write_checkpoint(self._surroundings.storage.checkpoint(self.key), checkpoint)
+        checkpoint = Checkpoint(identity(self._segment), report, self._running.state(), save_states())
+        self._checkpoints.save(checkpoint, self.attempt)
         self._saved_at = time.perf_counter()
 
     def _save_if_possible(self, report: Report) -> None:
         try:
             self._save(report)
         except Exception as error:
-            self._fail(f"searchd: the checkpoint of epoch {report.epoch} was not saved: {reason_of(error)}")
+            self._note(f"searchd: the checkpoint of epoch {report.epoch} was not saved: {reason_of(error)}")
             self._saved_at = time.perf_counter()
-
-    def _read_checkpoint(self) -> Checkpoint | None:
-        try:
-            checkpoint = read_checkpoint(self._surroundings.storage.checkpoint(self.key), self._surroundings.device)
-        except DamagedCheckpoint as damaged:
-            self._fail(f"searchd: starting over, the checkpoint is damaged: {damaged}")
-            return None
-        if checkpoint is not None and checkpoint.identity != identity(self._segment):
-            self._fail("searchd: starting over, the checkpoint is of another configuration")
-            return None
-        return checkpoint

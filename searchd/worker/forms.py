@@ -8,7 +8,7 @@ from searchd.ports.engine import Segment
 from searchd.trainable import Context, Registration
 from searchd.worker.checkpoint import Checkpoint
 from searchd.worker.host import FoldRunHost
-from searchd.worker.metrics import RefusedReport
+from searchd.worker.metrics import MissingMetric
 
 
 class Running(Protocol):
@@ -61,7 +61,7 @@ class GeneratorRun:
         except StopIteration:
             return None
         if metrics is None:
-            raise RefusedReport("a bare yield reports nothing; yield a dict of metrics")
+            raise MissingMetric("a bare yield reports nothing; yield a dict of metrics")
         return metrics
 
     def state(self) -> Any:

@@ -24,16 +24,26 @@ class Loads:
     """What authors' own ``load`` functions returned, for the whole process; only the last few are kept."""
 
     def __init__(self) -> None:
-        self._values: OrderedDict[tuple[Any, str | None], Any] = OrderedDict()
+        self._values: OrderedDict[tuple[Any, str | None, str], Any] = OrderedDict()
 
-    def get(self, load: Callable[[str | None], Any], source: str | None) -> Any:
-        """What ``load(source)`` returns, from memory if it was called before."""
+    def get(self, load: Callable[[str | None], Any], source: str | None, data: str, check: Callable[[], object]) -> Any:
+        """What ``load(source)`` returns, from memory if it was called before.
+
+        Args:
+            load: The author's function.
+            source: Name or path of the dataset, or None.
+            data: Fingerprint of what is there.
+            check: Called around ``load``; raises if something else is there.
+        """
         # A lambda in a trainable is another function each time, but the same code.
         code = getattr(load, "__code__", None)
         plain = code is not None and not load.__closure__ and not load.__defaults__
-        key = (code if plain else load, source)
+        key = (code if plain else load, source, data)
         if key not in self._values:
-            self._values[key] = load(source)
+            check()
+            value = load(source)
+            check()
+            self._values[key] = value
             if len(self._values) > _KEPT_LOADS:
                 self._values.popitem(last=False)
         self._values.move_to_end(key)
@@ -63,7 +73,6 @@ class FoldRunHost:
         self._checkpoint = checkpoint
         self._kept: dict[str, Any] | None = None
         self._split: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None
-        self._looping = False
         self.resumed = 0
 
     @property
@@ -89,31 +98,40 @@ class FoldRunHost:
 
         Raises:
             RuntimeError: the study names no dataset.
+            DataChanged: it is not what the study was created with.
         """
-        return self._surroundings.datasets.load(self._named_dataset("ctx.dataset()"))
+        return self._surroundings.datasets.load(self._named_dataset("ctx.dataset()"), self._segment.task.data)
 
     def load(self, load: Callable[[str | None], Any]) -> Any:
-        """See Host."""
-        dataset = self._segment.task.dataset
-        return self._surroundings.loads.get(load, None if dataset is None else dataset.uri or dataset.builtin)
+        """See Host.
+
+        Raises:
+            DataChanged: the dataset is not what the study was created with.
+        """
+        dataset, loads = self._segment.task.dataset, self._surroundings.loads
+        if dataset is None:
+            return loads.get(load, None, "", lambda: None)
+        return loads.get(load, dataset.uri or dataset.builtin, self._segment.task.data, self.dataset)
 
     def split(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """See Host.
 
         Raises:
             RuntimeError: the study names no dataset.
+            DataChanged: it is not what the study was created with.
         """
         if self._split is None:
-            segment = self._segment
+            segment, task = self._segment, self._segment.task
+            dataset = self._named_dataset("ctx.train_index")
             self._split = self._surroundings.datasets.split(
-                self._named_dataset("ctx.train_index"), segment.task.evaluation, segment.repeat, segment.fold
+                dataset, task.evaluation, segment.repeat, segment.fold, task.data
             )
         return self._split
 
     def keep(self, objects: Mapping[str, Any]) -> Mapping[str, Any]:
         """See Host."""
         values = dict(objects)
-        if self._checkpoint is not None and not self._looping:
+        if self._checkpoint is not None:
             for name in values.keys() & self._checkpoint.state.keys():
                 values[name] = _restored(values[name], *self._checkpoint.state[name])
             restore_states(self._checkpoint.random)
@@ -123,7 +141,7 @@ class FoldRunHost:
 
     def begin(self) -> int:
         """See Host."""
-        self._looping = True
+        self._checkpoint = None
         return self.resumed
 
     def artifact(self, name: str) -> Path:

@@ -17,7 +17,10 @@ def shown_line(line: str) -> str:
 
 
 class FoldRunLog:
-    """The log file of one fold run, opened at the first write, and its last lines."""
+    """The log file of one fold run, opened at the first write, and its last lines.
+
+    A file that cannot be written, since its disk is full or out of reach, costs the log and never the training.
+    """
 
     __slots__ = ("_file", "_lines", "_partial", "_path")
 
@@ -31,10 +34,11 @@ class FoldRunLog:
         """Append text; whole lines reach the file at once."""
         if not text:
             return
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
-        self._file.write(text)
+        with contextlib.suppress(OSError):
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace")
+            self._file.write(text)
         *whole, partial = (self._partial + text).split("\n")
         self._lines.extend(map(shown_line, whole))
         self._partial = shown_line(partial)
@@ -42,7 +46,8 @@ class FoldRunLog:
     def flush(self) -> None:
         """Push a partial line to the file."""
         if self._file is not None:
-            self._file.flush()
+            with contextlib.suppress(OSError):
+                self._file.flush()
 
     def tail(self) -> str:
         """The last lines, at most 20, each as it is shown."""
@@ -51,9 +56,10 @@ class FoldRunLog:
 
     def close(self) -> None:
         """Close the file if it was opened."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
 
 
 class Router:

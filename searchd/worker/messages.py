@@ -8,7 +8,7 @@ from searchd.domain.errors import SearchdError
 from searchd.domain.trial import FoldRunKey
 from searchd.ports.engine import Ended, PoolKey, Report, WorkerId
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Version of the calls between engine and worker; a worker that speaks another one is emptied and retired."""
 
 
@@ -21,9 +21,11 @@ class WorkerSettings:
         pool: The pool it belongs to; with GPUs among the resources, trainables get ``device`` cuda.
         modules: Modules that register trainables.
         search_path: Folders in which to look for modules before the usual ones.
-        storage: Root of checkpoints, logs and artifacts.
+        storage: Root of logs and artifacts.
         grace: Without any exchange for so long, the worker saves and ends.
         installed: Whether to look for trainables among the installed entry points too.
+        checkpoints: Root of the checkpoints, a folder or a URI that pyarrow knows (``s3://bucket/folder``), and no
+            other server's; None means a folder under ``storage``.
     """
 
     worker: WorkerId
@@ -33,6 +35,7 @@ class WorkerSettings:
     storage: Path
     grace: timedelta
     installed: bool = True
+    checkpoints: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

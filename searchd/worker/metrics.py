@@ -12,6 +12,10 @@ class RefusedReport(Exception):  # noqa: N818  # named for what went wrong
     """A report that cannot be used; the message says why."""
 
 
+class MissingMetric(RefusedReport):
+    """A report without a metric that it must have, or none at all."""
+
+
 def checked_metrics(reported: object, required: Sequence[str], epoch: int) -> dict[str, float]:
     """The reported values as floats, in the reported order.
 
@@ -21,8 +25,8 @@ def checked_metrics(reported: object, required: Sequence[str], epoch: int) -> di
         epoch: For the message.
 
     Raises:
-        RefusedReport: it is no mapping, holds too many metrics, a name is too long, a value is no number, or a required
-            metric is missing.
+        RefusedReport: it is no mapping, holds too many metrics, a name is too long, or a value is no number.
+        MissingMetric: a required metric is not there.
     """
     if not isinstance(reported, Mapping):
         raise RefusedReport(f"epoch {epoch} yielded {_shown(reported)}, not a dict of metrics")
@@ -43,7 +47,7 @@ def checked_metrics(reported: object, required: Sequence[str], epoch: int) -> di
         if name not in metrics:
             there = ", ".join([*list(metrics)[:_NAMES_SHOWN], *["…"] * (len(metrics) > _NAMES_SHOWN)])
             there = there or "no metric at all"
-            raise RefusedReport(f"metric {name!r} is missing at epoch {epoch}; reported: {there}")
+            raise MissingMetric(f"metric {name!r} is missing at epoch {epoch}; reported: {there}")
     return metrics
 
 

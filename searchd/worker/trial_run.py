@@ -13,7 +13,7 @@ from searchd.worker.files import Storage
 from searchd.worker.forms import start
 from searchd.worker.host import FoldRunHost, Loads, Surroundings
 from searchd.worker.loading import load_trainable
-from searchd.worker.metrics import RefusedReport, checked_metrics
+from searchd.worker.metrics import MissingMetric, checked_metrics
 from searchd.worker.provider import DatasetProvider
 from searchd.worker.randomness import seed_everything
 
@@ -48,7 +48,7 @@ def try_once(
         device: ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        RefusedReport: it reported something that is refused, or returned without a report.
+        RefusedReport: it reported something that is refused, or (MissingMetric) returned without a report.
         Exception: whatever the trainable raises, with its own traceback.
     """
     registration = load_trainable(task.trainable, modules, installed)
@@ -63,7 +63,7 @@ def try_once(
         try:
             reported = running.step()
             if reported is None:
-                raise RefusedReport("the trainable never reported: it returned before its first yield")
+                raise MissingMetric("the trainable never reported: it returned before its first yield")
             metrics = checked_metrics(reported, task.metrics, 1)
             return Tried(metrics, time.perf_counter() - began)
         finally:

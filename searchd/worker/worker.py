@@ -12,15 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from searchd.domain.failure import Failure
 from searchd.domain.trial import FoldRunKey
+from searchd.failpoints import reach
 from searchd.ports.clock import Clock
 from searchd.ports.engine import Ended, Outcome, Report, Segment
 from searchd.trainable import Registration
-from searchd.worker.failures import reason_of, traceback_tail
+from searchd.worker.failures import failure_of, reason_of, traceback_tail
 from searchd.worker.files import Storage
 from searchd.worker.fold_run import LiveFoldRun, Order
 from searchd.worker.host import Loads, Surroundings
-from searchd.worker.loading import load_trainable
+from searchd.worker.loading import CodeChanged, Trainables
 from searchd.worker.logs import Routers, routed
 from searchd.worker.messages import PROTOCOL_VERSION, Adopted, Reply, StaleEpoch, WorkerSettings
 from searchd.worker.outbox import Outbox
@@ -50,7 +52,9 @@ class Worker:
         self._settings = settings
         self._clock = clock
         device = "cuda" if settings.pool.resources.gpus > 0 else "cpu"
-        self._surroundings = Surroundings(datasets, Storage(settings.storage.absolute()), device, Loads())
+        storage = Storage(settings.storage.absolute(), settings.checkpoints)
+        self._surroundings = Surroundings(datasets, storage, device, Loads())
+        self._trainables = Trainables(settings.pool.code, settings.modules, settings.installed)
         self._grace = settings.grace.total_seconds()
         # Everything down to _ended is shared between threads, under the lock that both conditions share.
         lock = threading.Lock()
@@ -69,7 +73,7 @@ class Worker:
         self._leaving = False
         self._ended = False
         self._live: LiveFoldRun | None = None
-        self._trainables: dict[str, Registration] = {}
+        self._registrations: dict[str, Registration] = {}
         self._closed_runs = 0
         self._modules_aside = 0
 
@@ -150,10 +154,21 @@ class Worker:
             self._leaving = True
             self._work.notify_all()
 
+    def prepare(self) -> None:
+        """Import what is to be trained. ``main`` does it if nobody has; before, it can be told to whoever waits.
+
+        Raises:
+            CodeChanged: the files are not what the pool's studies were created with. This worker is of no use.
+        """
+        with _search_path(self._settings.search_path):
+            self._trainables.prepare()
+
     def main(self) -> None:
         """Run segments until retired, or until no server has exchanged anything for the grace time."""
         try:
             with _interrupts_ignored(), _search_path(self._settings.search_path), routed() as routers:
+                with contextlib.suppress(CodeChanged, OSError):  # each segment will say so
+                    self.prepare()
                 while (segment := self._next()) is not None:
                     self._run(segment, routers)
                 self._close_live()
@@ -237,6 +252,8 @@ class Worker:
         return Order.DRAIN if self._draining else Order.GO_ON
 
     def _post(self, key: FoldRunKey, attempt: int, report: Report | None, ended: Ended | None) -> None:
+        if report is not None:
+            reach("report.made")
         with self._news:
             first = not self._outbox.undelivered
             self._outbox.post(key, attempt, report, ended)
@@ -244,6 +261,10 @@ class Worker:
                 self._first_posted = time.monotonic()
                 if self._waiting:
                     self._news.notify_all()
+        if report is not None:
+            reach("report.posted")
+        if ended is not None:
+            reach("segment.ended")
 
     def _run(self, segment: Segment, routers: Routers) -> None:
         key, attempt = segment.key, segment.attempt
@@ -251,18 +272,22 @@ class Worker:
         if order is not Order.GO_ON:
             self._set_aside(segment, order)
             return
+        reach("segment.begun")
         try:
             live = self._brought_to_life(segment)
-        except Exception as error:
+        except BaseException as error:  # a module that calls sys.exit() cannot be loaded, and that is all
             _logger.exception("%s cannot be loaded", segment.task.trainable)
-            self._post(key, attempt, None, Ended(Outcome.FAILED, 0, reason_of(error), traceback_tail(error)))
+            failed = Ended(Outcome.FAILED, 0, reason_of(error), traceback_tail(error), failure_of(error))
+            self._post(key, attempt, None, failed)
             return
         routers.to(live.log)
+        failure: Failure | None = None
         try:
             for report, ended in live.advance(segment, self._order):
                 self._post(key, attempt, report, ended)
+                failure = None if ended is None else ended.failure
             if live.over:
-                self._close_live()
+                self._close_live(out_of_memory=failure is Failure.OUT_OF_MEMORY)
         finally:
             routers.to(None)
 
@@ -290,10 +315,9 @@ class Worker:
         return self._live
 
     def _loaded(self, name: str) -> Registration:
-        registration = self._trainables.get(name)
+        registration = self._registrations.get(name)
         if registration is None:
-            registration = load_trainable(name, self._settings.modules, self._settings.installed)
-            self._trainables[name] = registration
+            registration = self._registrations[name] = self._trainables.load(name)
             self._set_modules_aside()
         return registration
 
@@ -303,13 +327,16 @@ class Worker:
             self._modules_aside = len(sys.modules)
             gc.freeze()
 
-    def _close_live(self) -> None:
+    def _close_live(self, *, out_of_memory: bool = False) -> None:
         live, self._live = self._live, None
         if live is None:
             return
         live.close()
         self._closed_runs += 1
-        if live.seconds > _LONG_RUN_SECONDS or self._closed_runs % _RUNS_PER_COLLECTION == 0:
+        if out_of_memory:
+            gc.unfreeze()
+            self._modules_aside = 0
+        if out_of_memory or live.seconds > _LONG_RUN_SECONDS or self._closed_runs % _RUNS_PER_COLLECTION == 0:
             del live
             gc.collect()
             self._set_modules_aside()

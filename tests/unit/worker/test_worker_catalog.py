@@ -82,7 +82,7 @@ def test_cards_are_read_again_when_a_file_changes(tmp_path: Path) -> None:
 
 
 def test_only_what_changed_is_read_again(tmp_path: Path) -> None:
-    """An edited module is read without importing the others once more; two may not register the same name."""
+    """An edited module is read without importing the others once more."""
     for name in ("one", "two"):
         write(tmp_path, name, MODULE.replace("def my_net", f"def net_{name}"))
     write(tmp_path, "my_layers", "")
@@ -92,9 +92,71 @@ def test_only_what_changed_is_read_again(tmp_path: Path) -> None:
     second = catalog.cards()
     assert second["net_one"] is first["net_one"]
     assert sorted(second) == ["net_one", "net_two_again"]
-    write(tmp_path, "two", "# again\n" + textwrap.dedent(MODULE.replace("def my_net", "def net_one")))
+
+
+def test_two_modules_may_not_register_the_same_name(tmp_path: Path) -> None:
+    """At first that is an error; later it breaks the second module, and nobody else."""
+    write(tmp_path, "one", MODULE.replace("def my_net", "def net_one"))
+    write(tmp_path, "two", "# two\n" + textwrap.dedent(MODULE.replace("def my_net", "def net_one")))
+    write(tmp_path, "my_layers", "")
+    catalog = SubprocessCatalog(["one", "two"], [str(tmp_path)], installed=False)
     with pytest.raises(InvalidArgument, match="two: it registers 'net_one'"):
         catalog.cards()
+    write(tmp_path, "two", MODULE.replace("def my_net", "def net_two"))
+    first = catalog.cards()
+    assert sorted(first) == ["net_one", "net_two"]
+    write(tmp_path, "two", "# two\n" + textwrap.dedent(MODULE.replace("def my_net", "def net_one")))
+    cards = catalog.cards()
+    assert dict(cards) == {"net_one": first["net_one"]}
+    with pytest.raises(InvalidArgument, match="two: it registers 'net_one'"):
+        cards["net_two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("raise RuntimeError('broken on purpose')", "two: RuntimeError: broken on purpose"),
+        ("def (:", "two: SyntaxError: "),
+        ("import os; os._exit(4)", "trainables: importing them ended the process with code 4"),
+        (None, "two: ModuleNotFoundError: No module named 'two'"),
+    ],
+)
+def test_a_module_that_breaks_later_blocks_nobody_else(tmp_path: Path, text: str | None, reason: str) -> None:
+    """The other modules' cards are there, and until it is mended a missing name is answered with what is broken."""
+    for name in ("one", "two"):
+        write(tmp_path, name, MODULE.replace("def my_net", f"def net_{name}"))
+    write(tmp_path, "my_layers", "")
+    catalog = SubprocessCatalog(["one", "two"], [str(tmp_path)], installed=False)
+    first = catalog.cards()
+    assert sorted(first) == ["net_one", "net_two"]
+    with pytest.raises(KeyError):
+        first["net_three"]
+    if text is None:
+        (tmp_path / "two.py").unlink()
+    else:
+        write(tmp_path, "two", text)
+    for _ in range(2):
+        cards = catalog.cards()
+        assert list(cards) == ["net_one"]
+        assert cards.get("net_one") is first["net_one"]
+        for look in (cards.__getitem__, cards.get, cards.__contains__):
+            with pytest.raises(InvalidArgument) as refused:
+                look("net_two")
+            assert str(refused.value).startswith(reason)
+    write(tmp_path, "two", MODULE.replace("def my_net", "def net_two"))
+    assert sorted(catalog.cards()) == ["net_one", "net_two"]
+
+
+def test_a_broken_module_is_not_read_again_until_it_changes(tmp_path: Path) -> None:
+    """Whoever asks for cards does not wait for an import that is known to fail."""
+    write(tmp_path, "counted", MODULE)
+    write(tmp_path, "my_layers", "")
+    catalog = SubprocessCatalog(["counted"], [str(tmp_path)], installed=False)
+    catalog.cards()
+    write(tmp_path, "counted", f"open({str(tmp_path / 'count')!r}, 'a').write('x')\nraise RuntimeError('broken')")
+    for _ in range(3):
+        assert list(catalog.cards()) == []
+    assert (tmp_path / "count").read_text() == "x"
 
 
 def test_a_broken_module_is_named_and_read_again_once_mended(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.unit.worker.worker_harness import (
     a_task,
     again,
     running,
+    saved,
     settings,
 )
 
@@ -187,7 +188,7 @@ def test_draining_saves_and_sets_everything_aside(tmp_path: Path) -> None:
         assert [ends[n].outcome for n in sorted(ends)] == [Outcome.DRAINED] * 3
         stopped_at = ends[held.key.trial].epoch
         assert stopped_at >= 1
-        assert (tmp_path / "checkpoints/projects/default/studies/digits/1/0-0.ckpt").exists()
+        assert [folder.name for folder in saved(tmp_path / "checkpoints")] == [f"{stopped_at}-1"]
         server.worker.adopt(2)
         successor = Server(server.worker, epoch=2)
         successor.acknowledged = server.messages[-1].sequence
@@ -204,7 +205,7 @@ def test_without_a_server_it_saves_and_leaves(tmp_path: Path) -> None:
     Server(worker).exchange(a_segment(a_task("quadratic", epochs=10000, seconds=0.02), target=5000), wait=NOW)
     thread.join(timeout=10)
     assert not thread.is_alive()
-    assert (tmp_path / "checkpoints/projects/default/studies/digits/1/0-0.ckpt").exists()
+    assert len(saved(tmp_path / "checkpoints")) == 1
 
 
 def test_an_idle_worker_leaves_after_the_grace_time_only(tmp_path: Path) -> None:

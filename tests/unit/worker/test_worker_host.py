@@ -1,15 +1,23 @@
 """What a context offers inside a worker."""
 
+import gc
+import itertools
+import os
+import pickle
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from searchd.datasets import DataChanged, DatasetCache
+from searchd.domain.study import Dataset, Evaluation
 from searchd.ports.engine import Report, Segment
-from searchd.worker.checkpoint import Checkpoint, DamagedCheckpoint, identity, read_checkpoint, write_checkpoint
+from searchd.worker.checkpoint import Checkpoint, FoldRunCheckpoints, identity
+from searchd.worker.checkpoint_store import SharedFolder
 from searchd.worker.files import Storage
 from searchd.worker.host import FoldRunHost, Loads, Surroundings
 from searchd.worker.randomness import fold_run_seed, save_states, seed_everything
@@ -38,7 +46,16 @@ def a_host(
 
 
 def saved(host: FoldRunHost, epoch: int) -> Checkpoint:
-    return Checkpoint(identity(SEGMENT), epoch, Report(epoch, {"loss": 1.0}, 0.1, AT), host.kept(), save_states())
+    return Checkpoint(identity(SEGMENT), Report(epoch, {"loss": 1.0}, 0.1, AT), host.kept(), save_states())
+
+
+def stored(folder: Path, checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint as another worker reads it."""
+    written, read = (FoldRunCheckpoints(SharedFolder(folder), SEGMENT.key, "cpu") for _ in range(2))
+    written.save(checkpoint, 1)
+    found = read.newest(checkpoint.identity, print)
+    assert found is not None
+    return found
 
 
 def test_parameters_are_merged_with_the_fixed_ones(tmp_path: Path) -> None:
@@ -63,11 +80,7 @@ def test_kept_objects_come_back_from_the_file(tmp_path: Path) -> None:
     assert next(context.epochs()) == 1
     counter.count, history[:] = 7, [0.5, 0.25]
     context.keep(best=0.25)
-    path = tmp_path / "a.ckpt"
-    write_checkpoint(path, saved(host, 3))
-    assert [p.name for p in tmp_path.iterdir()] == ["a.ckpt"]
-
-    resumed = a_host(tmp_path, read_checkpoint(path, "cpu")).context()
+    resumed = a_host(tmp_path, stored(tmp_path, saved(host, 3))).context()
     fresh = Counter()
     restored = resumed.keep(counter=fresh, history=[], best=None, added=1)
     assert fresh.count == 7
@@ -92,10 +105,10 @@ def test_torch_is_restored_as_well(tmp_path: Path) -> None:
     torch: Any = pytest.importorskip("torch")
     host, net = a_host(tmp_path), torch.nn.Linear(2, 1)
     host.keep({"net": net})
-    write_checkpoint(tmp_path / "a.ckpt", saved(host, 1))
+    checkpoint = stored(tmp_path, saved(host, 1))
     expected, other = torch.rand(2), torch.nn.Linear(2, 1)
     torch.manual_seed(99)
-    a_host(tmp_path, read_checkpoint(tmp_path / "a.ckpt", "cpu")).keep({"net": other})
+    a_host(tmp_path, checkpoint).keep({"net": other})
     assert torch.equal(net.weight, other.weight)
     assert torch.equal(torch.rand(2), expected)
 
@@ -110,32 +123,23 @@ def test_a_loop_that_kept_nothing_before_starts_at_one(tmp_path: Path) -> None:
     assert resumed.resumed == 0
 
 
-def test_a_crash_while_writing_leaves_the_old_checkpoint(tmp_path: Path) -> None:
-    """State that cannot be pickled raises, and the file before it is whole."""
-    host, path = a_host(tmp_path), tmp_path / "a.ckpt"
-    host.keep({"at": 5})
-    write_checkpoint(path, saved(host, 1))
-    host.keep({"at": lambda: None})
-    with pytest.raises(Exception, match="pickle"):
-        write_checkpoint(path, saved(host, 2))
-    found = read_checkpoint(path, "cpu")
-    assert found is not None
-    assert found.epoch == 1
-    assert [p.name for p in tmp_path.iterdir()] == ["a.ckpt"]
-
-
-def test_no_file_and_no_checkpoint_are_told_apart(tmp_path: Path) -> None:
-    """A missing file is None; one that makes no sense is damaged, with its path."""
-    assert read_checkpoint(tmp_path / "a.ckpt", "cpu") is None
-    (tmp_path / "a.ckpt").write_bytes(b"no pickle")
-    with pytest.raises(DamagedCheckpoint, match=r"a\.ckpt"):
-        read_checkpoint(tmp_path / "a.ckpt", "cpu")
+def test_what_a_checkpoint_brought_is_let_go_of_when_the_loop_begins(tmp_path: Path) -> None:
+    """A restored state takes no memory beside the objects that it went into."""
+    host = a_host(tmp_path)
+    host.keep({"counter": Counter()})
+    checkpoint = saved(host, 3)
+    resumed = a_host(tmp_path, checkpoint)
+    context = resumed.context()
+    context.keep(counter=Counter())
+    assert checkpoint in gc.get_referents(resumed)
+    assert next(context.epochs()) == 4
+    assert checkpoint not in gc.get_referents(resumed)
 
 
 def test_an_own_load_is_called_once_per_process(tmp_path: Path) -> None:
     """The same function and source are loaded once, also when the function is a lambda made anew for each trial."""
     loads = Loads()
-    objects = [loads.get(lambda source: [source], source) for source in ("a", "b", "a", "b")]
+    objects = [loads.get(lambda source: [source], source, "", unchanged) for source in ("a", "b", "a", "b")]
     assert objects == [["a"], ["b"], ["a"], ["b"]]
     assert objects[0] is objects[2]
     assert objects[1] is objects[3]
@@ -148,7 +152,54 @@ def test_an_own_load_that_captures_a_variable_is_another_one(tmp_path: Path) -> 
     def adding(suffix: str) -> Callable[[str | None], str]:
         return lambda source: f"{source}{suffix}"
 
-    assert [loads.get(adding(suffix), "a") for suffix in ("x", "y")] == ["ax", "ay"]
+    assert [loads.get(adding(suffix), "a", "", unchanged) for suffix in ("x", "y")] == ["ax", "ay"]
+
+
+def test_an_own_load_of_changed_data_is_another_one(tmp_path: Path) -> None:
+    """What was loaded of other data under the same path is kept apart, and the data is looked at around each load."""
+    loads, looks = Loads(), itertools.count()
+    values = [
+        loads.get(lambda source: [source], "a.csv", data, lambda: next(looks)) for data in ("old", "new", "old", "new")
+    ]
+    assert values[0] is values[2]
+    assert values[0] is not values[1]
+    assert next(looks) == 4
+
+
+@pytest.mark.parametrize("asked", ["dataset", "own load", "split"])
+def test_data_that_has_changed_is_not_given_out(tmp_path: Path, asked: str) -> None:
+    """A dataset with another fingerprint than the study's is refused, however the trainable asks for it."""
+    (tmp_path / "t.csv").write_text("a,b,y\n1,2,u\n3,4,v\n5,6,u\n7,8,v\n")
+    cache, dataset = DatasetCache(tmp_path / "cache", (tmp_path,)), Dataset(uri="t.csv", target="y")
+    task = replace(SEGMENT.task, dataset=dataset, data=cache.load(dataset).fingerprint, evaluation=Evaluation(folds=2))
+    segment = replace(SEGMENT, task=task)
+
+    def ask() -> Any:
+        surroundings = Surroundings(cache, Storage(tmp_path), "cpu", Loads())
+        context = FoldRunHost(segment, surroundings, None).context()
+        match asked:
+            case "dataset":
+                return context.dataset()
+            case "own load":
+                return context.dataset(lambda source: source)
+            case _:
+                return context.train_index
+
+    assert ask() is not None
+    (tmp_path / "t.csv").write_text("a,b,y\n1,2,u\n3,4,v\n5,6,u\n7,9,v\n")
+    os.utime(tmp_path / "t.csv", ns=(1, 1))
+    with pytest.raises(DataChanged) as changed:
+        ask()
+    assert changed.value.expected == task.data
+    assert changed.value.found == cache.load(dataset).fingerprint
+    copy = pickle.loads(pickle.dumps(changed.value))
+    assert str(copy) == str(changed.value)
+    assert copy.expected in str(copy)
+    assert copy.found in str(copy)
+
+
+def unchanged() -> None:
+    """Nothing has changed."""
 
 
 def test_data_and_splits_come_from_the_provider(tmp_path: Path) -> None:

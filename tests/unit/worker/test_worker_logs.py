@@ -1,6 +1,7 @@
 """Logs of fold runs."""
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -67,3 +68,19 @@ def test_streams_are_switched_and_given_back(tmp_path: Path, monkeypatch: pytest
     assert before.getvalue() == "mine\nmine again\n"
     assert log.tail() == "yours\nand hers"
     log.close()
+
+
+def test_a_full_disk_costs_the_log_and_nothing_else(tmp_path: Path) -> None:
+    """What cannot be written is still in the tail, and nobody who prints is told."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(OSError, match="No space left"):
+        os.write(full, b"x")
+    os.close(full)
+    (tmp_path / "blocked").touch()
+    for path in (Path("/dev/full"), tmp_path / "blocked/0-0.log"):
+        log = FoldRunLog(path)
+        for line in range(3):
+            log.write(f"line {line}\n")
+            log.flush()
+        assert log.tail() == "line 0\nline 1\nline 2"
+        log.close()

@@ -15,9 +15,13 @@ from searchd.domain.study import Dataset, Evaluation, Resources, StudyName
 from searchd.domain.trial import FoldRunKey, TrialNumber
 from searchd.ports.engine import Ended, PoolKey, Report, Segment, Task, WorkerId
 from searchd.worker.messages import SegmentMessage, WorkerSettings
+from searchd.worker.provider import DatasetProvider
+from searchd.worker.sources import fingerprint
 from searchd.worker.worker import Worker
 
 DATA = Path(__file__).parents[2] / "data"
+TRAINABLES = DATA / "trainables_for_tests.py"
+FAULTY = Path(__file__).with_name("faulty_trainables.py")
 STUDY = StudyName("projects/default/studies/digits")
 LONG = timedelta(seconds=20)
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -36,12 +40,12 @@ class Rows:
     def __init__(self) -> None:
         self.loaded = 0
 
-    def load(self, dataset: Dataset) -> Any:
+    def load(self, dataset: Dataset, fingerprint: str) -> Any:
         self.loaded += 1
         return list(range(20))
 
     def split(
-        self, dataset: Dataset, evaluation: Evaluation, repeat: int, fold: int
+        self, dataset: Dataset, evaluation: Evaluation, repeat: int, fold: int, fingerprint: str
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         rows = np.arange(20)
         held_out = rows % 5 == (fold + repeat) % 5
@@ -58,16 +62,25 @@ def a_segment(
     return Segment(task, TrialNumber(trial), parameters or {"x": 2.0}, 0, fold, attempt, target)
 
 
-def settings(storage: Path, grace: timedelta = LONG) -> WorkerSettings:
+def settings(
+    storage: Path, grace: timedelta = LONG, checkpoints: str | None = None, module: Path = TRAINABLES
+) -> WorkerSettings:
     return WorkerSettings(
         WorkerId("w1"),
-        PoolKey("c0de", Resources()),
-        ("trainables_for_tests",),
-        (str(DATA),),
+        PoolKey(fingerprint([module]), Resources()),
+        (module.stem,),
+        (str(module.parent),),
         storage,
         grace,
         installed=False,
+        checkpoints=checkpoints,
     )
+
+
+def saved(root: Path, trial: int = 1, fold: int = 0) -> list[Path]:
+    """The checkpoints of a fold run under that root, oldest first."""
+    folders = (root / STUDY / str(trial) / f"0-{fold}").glob("*-*")
+    return sorted(folders, key=lambda folder: int(folder.name.split("-")[0]))
 
 
 class Server:
@@ -109,9 +122,14 @@ class Server:
 
 
 @contextmanager
-def running(storage: Path, grace: timedelta = LONG, datasets: Rows | None = None) -> Iterator[Server]:
+def running(
+    storage: Path,
+    grace: timedelta = LONG,
+    datasets: DatasetProvider | None = None,
+    told: WorkerSettings | None = None,
+) -> Iterator[Server]:
     """A worker whose main runs on a thread, retired at the end."""
-    worker = Worker(settings(storage, grace), datasets or Rows(), StoppedClock())
+    worker = Worker(told or settings(storage, grace), datasets or Rows(), StoppedClock())
     thread = threading.Thread(target=worker.main, daemon=True)
     thread.start()
     try:
