@@ -7,9 +7,9 @@ import typer
 
 from searchd.cli.options import Output
 from searchd.cli.output import show, width
-from searchd.client import Client, Cluster, Trainable
+from searchd.client import Client, Cluster, ServerInfo, Trainable
 from searchd.client.grid import Column, grid
-from searchd.client.numbers import number, parameter
+from searchd.client.numbers import number, one_line, parameter
 from searchd.domain.space import Choice, Condition, Domain, shorthand_name
 
 
@@ -34,10 +34,15 @@ def trainables(
 
 
 def cluster(output: Output = None) -> None:
-    """Show nodes, workers and who uses them."""
+    """Show the server and what keeps it from its work, nodes, workers and who uses them."""
     with Client() as client:
+        server = client.server_info()
         found = client.cluster()
-        show(output, found.to_dict, lambda: _cluster_lines(found))
+        show(
+            output,
+            lambda: {"server": server.to_dict(), **found.to_dict()},
+            lambda: [*_server_lines(server), "", *_cluster_lines(found)],
+        )
 
 
 def _list_lines(cards: Sequence[Trainable]) -> list[str]:
@@ -84,6 +89,15 @@ def _domain(domain: Domain) -> str:
 
 def _conditions(conditions: Sequence[Condition]) -> str:
     return " and ".join(f"{c.parameter}: [{', '.join(map(parameter, c.values))}]" for c in conditions)
+
+
+def _server_lines(server: ServerInfo) -> list[str]:
+    parts = [server.role or "server", f"searchd {server.version}"]
+    if server.epoch:
+        parts.append(f"epoch {server.epoch}")
+    if server.role == "standby":
+        parts.append(f"leader at {server.leader}" if server.leader else "nobody leads")
+    return ["   ".join(parts), *(f"problem: {one_line(problem)}" for problem in server.problems)]
 
 
 def _cluster_lines(found: Cluster) -> list[str]:

@@ -2,12 +2,15 @@
 
 from enum import IntEnum
 
+from searchd.client.numbers import one_line
 from searchd.domain.errors import (
     InvalidArgument,
     InvalidStudy,
+    NotLeader,
     SearchdError,
     ServerStopping,
     ServerUnreachable,
+    StoreFull,
     StoreUnavailable,
     StudyNotFound,
     TrainableNotFound,
@@ -50,7 +53,9 @@ def exit_code(error: Exception) -> ExitCode:
             return ExitCode.USAGE
         case StudyNotFound() | TrialNotFound() | TrainableNotFound():
             return ExitCode.NOT_FOUND
-        case ServerUnreachable() | ServerStopping() | StoreUnavailable():
+        case StoreFull():  # it says so itself: somebody must make room
+            return ExitCode.REFUSED
+        case ServerUnreachable() | ServerStopping() | StoreUnavailable() | NotLeader():
             return ExitCode.UNREACHABLE
         case SearchdError():
             return ExitCode.REFUSED
@@ -62,17 +67,13 @@ def explanation(error: Exception) -> list[str]:
     """One line, or for an invalid study one for each violation."""
     match error:
         case InvalidStudy():
-            return [_one_line(str(violation)) for violation in error.violations]
+            return [one_line(str(violation)) for violation in error.violations]
         case SearchdError():
-            return [f"error: {_one_line(str(error))}"]
+            return [f"error: {one_line(str(error))}"]
         case OSError() if error.filename is not None:
-            return [f"error: {error.filename}: {error.strerror}"]
+            return [f"error: {one_line(str(error.filename))}: {error.strerror}"]
         case ModuleNotFoundError():
             return [f"error: {error}; install the server's parts with `pip install 'searchd[server]'`"]
         case _:
-            text = _one_line(str(error)) or "no message"
+            text = one_line(str(error)) or "no message"
             return [f"error: {type(error).__name__}: {text}; SEARCHD_DEBUG=1 shows where"]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -16,6 +16,7 @@ from searchd.cli.output import show, show_json, show_line, width
 from searchd.client import BestConfig, Client, Entry, Leaderboard, StudyHandle
 from searchd.client.numbers import decimals_for, fixed
 from searchd.client.progress import header, ranking
+from searchd.client.troubles import Troubles
 
 
 class ConfigFormat(StrEnum):
@@ -106,7 +107,7 @@ def _board_lines(boards: Sequence[Leaderboard]) -> list[str]:
     lines: list[str] = []
     for board in boards:
         lines += [""] if lines else []
-        lines += [*header(board.study, datetime.now(UTC), "", width()), ""]
+        lines += [*header(board.study, datetime.now(UTC), Troubles(), width()), ""]
         lines += ranking(board.study, list(board), width()) if len(board) else ["no trial has completed a rung yet"]
     return lines
 

@@ -24,6 +24,8 @@ def end_everything(data_dir: Path) -> list[str]:
     if process is not None:
         end_process(process)
         ended.append(f"ended the server (process {process.pid})")
+    if server is not None:
+        note.erase(data_dir, server)  # of one that was killed it is left
     ray = LocalRay(LocalRaySettings(data_dir))
     if ray.find() is not None:
         ended.append("ended the local Ray")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +13,14 @@ from searchd.cli.options import Labels, Output, OutputFormat, Project, StudyArgu
 from searchd.cli.output import on_terminal, show, show_json_line, show_line, width
 from searchd.client import Client, Study, StudyHandle
 from searchd.client.grid import Column, grid
+from searchd.client.handle import PAGE_SIZE
 from searchd.client.lines import event_line
 from searchd.client.live import live_console, show_live
 from searchd.client.numbers import number, span
 from searchd.client.progress import header
+from searchd.client.troubles import Troubles
 from searchd.domain.study import StudyState
+from searchd.domain.trial import TrialState
 
 
 def register(app: typer.Typer) -> None:
@@ -68,12 +72,9 @@ def ls(
 def show_study(study: StudyArgument, project: Project = "default", output: Output = None) -> None:
     """Show how a study is doing, and its definition with every default filled in."""
     with Client() as client:
-        found = client.study(study, project=project).get()
-        show(
-            output,
-            found.to_dict,
-            lambda: [*header(found, datetime.now(UTC), "", width()), "", *found.to_file().splitlines()],
-        )
+        handle = client.study(study, project=project)
+        found = handle.get()
+        show(output, found.to_dict, lambda: _lines(found, handle))
 
 
 def watch(study: StudyArgument, project: Project = "default", output: Output = None) -> None:
@@ -100,6 +101,14 @@ def rm(study: StudyArgument, project: Project = "default") -> None:
         handle = client.study(study, project=project)
         handle.delete()
         show_line(f"{handle.name} deleted")
+
+
+def _lines(study: Study, handle: StudyHandle) -> list[str]:
+    troubles = Troubles()
+    if study.progress.trials.get(TrialState.FAILED.value):
+        for trial in islice(handle.trials(TrialState.FAILED), PAGE_SIZE):
+            troubles.add(trial)
+    return [*header(study, datetime.now(UTC), troubles, width()), "", *study.to_file().splitlines()]
 
 
 def _watched(study: StudyHandle, output: OutputFormat | None) -> Study:

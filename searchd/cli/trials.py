@@ -1,6 +1,6 @@
 """Commands on trials: trials, logs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -12,7 +12,8 @@ from searchd.cli.output import show, show_json_line, width
 from searchd.client import Client, Trial
 from searchd.client.grid import Column, grid
 from searchd.client.names import split_trial_name
-from searchd.client.numbers import number, parameter, span
+from searchd.client.numbers import number, one_line, parameter, span
+from searchd.client.troubles import failure_words
 from searchd.domain.trial import TrialState
 
 
@@ -62,28 +63,25 @@ def _trial_state(text: str) -> TrialState:
 
 def _trial_lines(trials: Sequence[Trial]) -> list[str]:
     names = list(dict.fromkeys(name for trial in trials for name in trial.params))
-    reasons = any(trial.reason for trial in trials)
-    columns = [
-        Column("trial", right=True),
-        Column("state"),
-        Column("rung", right=True),
-        Column("score", right=True),
-        Column("epochs", right=True),
-        Column("time", right=True),
-        *([Column("reason", cut=True)] if reasons else []),
-        *(Column(name, optional=True) for name in names),
+    columns: list[tuple[Column, Callable[[Trial], str]]] = [
+        (Column("trial", right=True), lambda trial: str(trial.number)),
+        (Column("state"), lambda trial: trial.state.name),
+        (Column("rung", right=True), lambda trial: str(len(trial.rung_scores))),
+        (Column("score", right=True), lambda trial: number(trial.rung_scores[-1]) if trial.rung_scores else "-"),
+        (Column("epochs", right=True), lambda trial: str(sum(run.epoch for run in trial.fold_runs))),
+        (Column("time", right=True), lambda trial: span(timedelta(seconds=trial.train_seconds))),
     ]
-    return grid(columns, [_cells(trial, names, reasons) for trial in trials], width())
-
-
-def _cells(trial: Trial, names: Sequence[str], reasons: bool) -> list[str]:
-    return [
-        str(trial.number),
-        trial.state.name,
-        str(len(trial.rung_scores)),
-        number(trial.rung_scores[-1]) if trial.rung_scores else "-",
-        str(sum(run.epoch for run in trial.fold_runs)),
-        span(timedelta(seconds=trial.train_seconds)),
-        *([" ".join(trial.reason.split())] if reasons else []),
-        *(parameter(trial.params[name]) if name in trial.params else "-" for name in names),
+    if any(trial.retries for trial in trials):
+        columns.append((Column("retries", right=True), lambda trial: str(trial.retries)))
+    if any(trial.failure for trial in trials):
+        columns.append((Column("failure"), lambda trial: failure_words(trial.failure) if trial.failure else ""))
+    if any(trial.reason for trial in trials):
+        columns.append((Column("reason", cut=True), lambda trial: one_line(trial.reason)))
+    rows = [
+        [
+            *(text(trial) for _, text in columns),
+            *(parameter(trial.params[name]) if name in trial.params else "-" for name in names),
+        ]
+        for trial in trials
     ]
+    return grid([*(c for c, _ in columns), *(Column(name, optional=True) for name in names)], rows, width())

@@ -16,7 +16,7 @@ from searchd.cli.output import show_line
 from searchd.client.numbers import number, parameter
 from searchd.domain.card import Card
 from searchd.domain.draft import StudyDraft
-from searchd.domain.errors import InvalidArgument, SearchdError, TrainableNotFound, Violation
+from searchd.domain.errors import InvalidArgument, InvalidStudy, SearchdError, TrainableNotFound, Violation
 from searchd.domain.space import Parameters
 from searchd.domain.study import StudyName, StudySpec
 
@@ -50,6 +50,8 @@ def try_file(
     from searchd.wire.drafts import decode_draft
 
     study = read_study_path(file)
+    if study.empty:
+        raise InvalidStudy(study.violations)
     draft, found = decode_draft(study.study)
     given = _parsed(pairs("--params", params))
     modules = tuple(trainables or ())

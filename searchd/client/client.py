@@ -31,14 +31,19 @@ DEFAULT_ADDRESS = "localhost:50051"
 
 
 class Client:
-    """Speaks to one server; a context manager.
+    """Speaks to a server, or to several on one store, of which one leads; a context manager.
 
-    Calls are repeated for a moment while the server is away, so that a restart goes unnoticed; a mutation carries a
-    request_id and happens once. Every method raises ServerUnreachable if the server stays away.
+    Calls are repeated for a moment while the server is away, so that a restart goes unnoticed; with several addresses
+    the others are asked, and what changes something goes to the leader, with time for one to take over. A mutation
+    carries a request_id and happens once. Every method raises ServerUnreachable if nobody takes what it asks.
 
     Args:
-        address: ``host:port``; None means the environment's SEARCHD_ADDRESS, or localhost:50051.
+        address: ``host:port``, or several with commas between them; None means the environment's SEARCHD_ADDRESS, or
+            localhost:50051.
         backoff: Waits between tries; None means 0.1 s, doubling.
+
+    Raises:
+        InvalidArgument: the address names no server.
     """
 
     def __init__(self, address: str | None = None, *, backoff: Backoff | None = None) -> None:
@@ -48,7 +53,7 @@ class Client:
 
     @property
     def address(self) -> str:
-        """``host:port`` of the server."""
+        """``host:port`` of the server, or of each with commas between them."""
         return self._connection.address
 
     def __enter__(self) -> Self:
@@ -92,7 +97,7 @@ class Client:
             OSError: the file cannot be read.
         """
         file = _study_file(definition, fields)
-        if file.violations and not file.study.ListFields():  # nothing of it could be read, so nothing is left to check
+        if file.empty:
             raise InvalidStudy(file.violations)
         request = study_service_pb2.CreateStudyRequest(
             parent=project_name(project),
@@ -102,7 +107,7 @@ class Client:
             validate_only=validate_only or bool(file.violations),
         )
         try:
-            response = self._connection.call(self._connection.studies.CreateStudy, request)
+            response = self._connection.call(lambda at: at.studies.CreateStudy, request)
         except SearchdError as error:
             if not file.violations:
                 raise
@@ -136,7 +141,7 @@ class Client:
             request = study_service_pb2.ListStudiesRequest(
                 parent=parent, page_size=PAGE_SIZE, page_token=token, filter=" AND ".join(terms)
             )
-            response = self._connection.call(self._connection.studies.ListStudies, request)
+            response = self._connection.call(lambda at: at.studies.ListStudies, request)
             return [read_study(study) for study in response.studies], response.next_page_token
 
         return Table(page, study_row)
@@ -144,7 +149,7 @@ class Client:
     def trainables(self) -> Table[Trainable]:
         """The registered trainables in name order."""
         request = trainable_service_pb2.ListTrainablesRequest()
-        response = self._connection.call(self._connection.trainables.ListTrainables, request)
+        response = self._connection.call(lambda at: at.trainables.ListTrainables, request)
         return Table(complete([read_trainable(card) for card in response.trainables]), trainable_row)
 
     def trainable(self, name: str) -> Trainable:
@@ -154,17 +159,17 @@ class Client:
             TrainableNotFound: no trainable of that name is registered.
         """
         request = trainable_service_pb2.GetTrainableRequest(name=name)
-        return read_trainable(self._connection.call(self._connection.trainables.GetTrainable, request).trainable)
+        return read_trainable(self._connection.call(lambda at: at.trainables.GetTrainable, request).trainable)
 
     def cluster(self) -> Cluster:
         """Nodes, workers and who uses them."""
         request = system_service_pb2.GetClusterRequest()
-        return read_cluster(self._connection.call(self._connection.system.GetCluster, request))
+        return read_cluster(self._connection.call(lambda at: at.system.GetCluster, request))
 
     def server_info(self) -> ServerInfo:
         """Version, limits and features of the server."""
         request = system_service_pb2.GetServerInfoRequest()
-        return read_server_info(self._connection.call(self._connection.system.GetServerInfo, request))
+        return read_server_info(self._connection.call(lambda at: at.system.GetServerInfo, request))
 
 
 def _study_file(definition: str | os.PathLike[str] | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> StudyFile:

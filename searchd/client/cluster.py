@@ -9,7 +9,7 @@ from searchd.domain.space import Parameters, SearchSpace
 from searchd.domain.study import Goal, StudyName
 from searchd.v1 import study_pb2, system_service_pb2, trainable_service_pb2
 from searchd.wire.spaces import decode_space
-from searchd.wire.values import decode_enum, decode_parameters
+from searchd.wire.values import decode_enum, decode_parameters, short_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Cluster(View):
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo(View):
-    """The server's version, limits and features.
+    """The server's version, limits and features, what it is to its store, and what keeps it from its work.
 
     Attributes:
         version: searchd's version.
@@ -90,6 +90,10 @@ class ServerInfo(View):
         max_watches: Most watches at once.
         max_pending_requests: Most requests waiting to be decided.
         features: Algorithms and so on that it has, as study files write them.
+        role: ``leader`` if it writes, ``standby`` if it reads and waits to take over; empty if it does not say.
+        leader: Where the leader takes requests; empty if nobody leads.
+        epoch: Counts the leaders of the store, from 1; 0 if it does not say.
+        problems: What keeps the server from doing all of its work now, one line each.
     """
 
     version: str
@@ -99,6 +103,10 @@ class ServerInfo(View):
     max_watches: int
     max_pending_requests: int
     features: tuple[str, ...]
+    role: str
+    leader: str
+    epoch: int
+    problems: tuple[str, ...]
 
 
 def read_trainable(message: trainable_service_pb2.Trainable) -> Trainable:
@@ -129,6 +137,7 @@ def read_cluster(message: system_service_pb2.GetClusterResponse) -> Cluster:
 
 def read_server_info(message: system_service_pb2.GetServerInfoResponse) -> ServerInfo:
     """The server."""
+    roles = short_names(system_service_pb2.ServerRole.DESCRIPTOR)
     return ServerInfo(
         version=message.version,
         max_message_bytes=message.max_message_bytes,
@@ -137,5 +146,9 @@ def read_server_info(message: system_service_pb2.GetServerInfoResponse) -> Serve
         max_watches=message.max_watches,
         max_pending_requests=message.max_pending_requests,
         features=tuple(message.features),
+        role=next((name for name, number in roles.items() if number == message.role), ""),
+        leader=message.leader_address,
+        epoch=message.epoch,
+        problems=tuple(message.problems),
         message=message,
     )

@@ -1,30 +1,36 @@
-"""Calls to one server: repeated while it is away for a moment, with errors turned into ours."""
+"""Calls to a server, or to whichever of several answers: repeated while it is away for a moment."""
 
 import random
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import ip_address
 from typing import TypeVar
 
-import grpc
-
-from searchd.client.status import error_of
-from searchd.domain.errors import Overloaded, ServerStopping, ServerUnreachable, StoreUnavailable
-from searchd.v1.leaderboard_service_pb2_grpc import LeaderboardServiceStub
-from searchd.v1.study_service_pb2_grpc import StudyServiceStub
-from searchd.v1.system_service_pb2_grpc import SystemServiceStub
-from searchd.v1.trainable_service_pb2_grpc import TrainableServiceStub
-from searchd.v1.trial_service_pb2_grpc import TrialServiceStub
+from searchd.client.channel import Channel, Streaming, Unary
+from searchd.domain.errors import (
+    InvalidArgument,
+    NotLeader,
+    Overloaded,
+    SearchdError,
+    ServerStopping,
+    ServerUnreachable,
+    StoreFull,
+    StoreUnavailable,
+)
 
 Q = TypeVar("Q")
 A = TypeVar("A")
 
-AWAY = (ServerUnreachable, ServerStopping, StoreUnavailable, Overloaded)
+AWAY = (ServerUnreachable, ServerStopping, StoreUnavailable, Overloaded, NotLeader)
 """Errors that say nothing about the request: it was not looked at, or may be repeated with the same request_id."""
 
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+PATIENCE = timedelta(seconds=1.5)
+"""For how long a call is repeated while nobody takes it."""
+
+TAKEOVER_PATIENCE = timedelta(seconds=30)
+"""For how long it is repeated once a server has said that it stands by: it will take over if there is no leader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +63,18 @@ class Backoff:
 
 
 class Connection:
-    """A channel to one server.
+    """Channels to the servers of one store, of which one leads and the others stand by.
+
+    Everything goes to one of them for as long as it takes what it is sent: at first the first one. When it does not,
+    the leader that it names comes next, else the others in turn. Any of them answers reads, for they read one store.
 
     Args:
-        address: ``host:port``.
+        address: ``host:port``, or several with commas between them.
         backoff: Waits between tries.
-        patience: For how long a call is repeated while the server is away.
         answer_within: For how long a call may take; streams may take for ever.
+
+    Raises:
+        InvalidArgument: the address names no server.
     """
 
     def __init__(
@@ -71,89 +82,145 @@ class Connection:
         address: str,
         *,
         backoff: Backoff | None = None,
-        patience: timedelta = timedelta(seconds=1.5),
         answer_within: timedelta = timedelta(seconds=60),
     ) -> None:
-        self.address = address
+        parts = dict.fromkeys(part.strip() for part in address.split(",") if part.strip())
+        if not parts:
+            raise InvalidArgument("address", f"{address!r} names no server", "write it as host:50051, or host:1,host:2")
+        self.address = ",".join(parts)
         self.backoff = backoff or Backoff()
-        self._patience = patience
         self._answer_within = answer_within
-        self._channel = grpc.insecure_channel(address, options=_options(address))
-        self.studies = StudyServiceStub(self._channel)
-        self.trials = TrialServiceStub(self._channel)
-        self.leaderboards = LeaderboardServiceStub(self._channel)
-        self.trainables = TrainableServiceStub(self._channel)
-        self.system = SystemServiceStub(self._channel)
+        self._lock = threading.Lock()
+        self._channels = [Channel(part) for part in parts]
+        self._current = self._channels[0]
 
-    def call(self, method: "grpc.UnaryUnaryMultiCallable[Q, A]", request: Q) -> A:
-        """The answer to a request, which is repeated while the server is away; a mutation must carry a request_id.
+    @property
+    def channel(self) -> Channel:
+        """Where the next request goes."""
+        return self._current
+
+    def call(self, method: "Unary[Q, A]", request: Q) -> A:
+        """The answer to a request, which is repeated while no server takes it; a mutation must carry a request_id.
 
         Raises:
-            SearchdError: what the server answered, or ServerUnreachable.
+            SearchdError: what a server answered, or ServerUnreachable.
         """
-        pauses = self.backoff.pauses(self._patience)
+        tries = Tries(self)
         while True:
+            channel = self.channel
             try:
-                return method(request, timeout=self._answer_within.total_seconds())
-            except grpc.RpcError as error:
-                failure = error_of(error, self.address)
-                pause = next(pauses, None) if isinstance(failure, AWAY) else None
-                if pause is None:
-                    raise failure from error
-            self.backoff.sleep(pause)
+                return channel.call(method, request, self._answer_within)
+            except SearchdError as error:
+                tries.go_on(channel, error)
 
-    def stream(
-        self, method: "grpc.UnaryStreamMultiCallable[Q, A]", request: Q, within: timedelta | None
-    ) -> Iterator[A]:
-        """The answers of one stream, without any repetition; leaving the iteration ends the stream.
+    def stream(self, method: "Streaming[Q, A]", request: Q) -> Iterator[A]:
+        """The answers of one stream, which is begun again while no server begins it, but never once it has begun.
+
+        Raises:
+            SearchdError: what a server answered, or ServerUnreachable.
+        """
+        tries = Tries(self)
+        while True:
+            channel, begun = self.channel, False
+            try:
+                for answer in channel.stream(method, request, None):
+                    begun = True
+                    yield answer
+            except SearchdError as error:
+                if begun:
+                    raise
+                tries.go_on(channel, error)
+            else:
+                return
+
+    def turn(self, away: Channel, leader: str, tried: Collection[str]) -> bool:
+        """Send what comes next to another server than the one that is away.
 
         Args:
-            method: The stub's method.
-            request: What to send.
-            within: For how long the stream may last; None means for ever.
+            away: The server that took nothing.
+            leader: Address of the one that should be asked instead, or empty.
+            tried: Addresses that have been tried before, or just now.
 
-        Raises:
-            SearchdError: what the server answered, or ServerUnreachable.
-            TimeoutError: ``within`` has passed.
+        Returns:
+            Whether the next one has not been tried.
         """
-        call = method(request, timeout=within.total_seconds() if within is not None else None)
-        try:
-            yield from call
-        except grpc.RpcError as error:
-            if within is not None and _code(error) is grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise TimeoutError(f"the stream has not ended within {within}") from error
-            raise error_of(error, self.address) from error
-        finally:
-            call.cancel()  # type: ignore[no-untyped-call]  # grpc-stubs leave it untyped
+        with self._lock:
+            if leader and all(channel.address != leader for channel in self._channels):
+                self._channels.append(Channel(leader))
+            place = self._channels.index(away) + 1
+            others = self._channels[place:] + self._channels[:place]
+            others.sort(key=lambda channel: channel.address != leader)
+            fresh = [channel for channel in others if channel.address not in tried]
+            self._current = (fresh or others)[0]
+            return bool(fresh)
 
     def close(self) -> None:
-        """End the channel and every stream on it."""
-        self._channel.close()
+        """End the channels and every stream on them."""
+        with self._lock:
+            for channel in self._channels:
+                channel.close()
 
 
-def _options(address: str) -> list[tuple[str, int]]:
-    options = [
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 2000),
-        # Finds out that a watched server's machine is gone; servers take offence at pings every 5 minutes or less.
-        ("grpc.keepalive_time_ms", 330_000),
-    ]
-    if _is_loopback(address):
-        options.append(("grpc.enable_http_proxy", 0))  # a proxy would look for the server on its own machine
-    return options
+class Tries:
+    """One request's way from server to server, in rounds: each is tried once, then there is a pause.
+
+    Args:
+        connection: To the servers.
+        patience: How long the pauses may be together.
+    """
+
+    def __init__(self, connection: Connection, patience: timedelta = PATIENCE) -> None:
+        self._connection = connection
+        self._pauses = connection.backoff.pauses(patience)
+        self._takeover_awaited = False
+        self._round: dict[str, SearchdError] = {}
+
+    def go_on(self, channel: Channel, error: SearchdError) -> None:
+        """Turn to the next server, after a pause if all have been tried.
+
+        Args:
+            channel: The server that was tried.
+            error: What came of it.
+
+        Raises:
+            SearchdError: the error, if it says something about the request, or patience is at an end.
+            ServerUnreachable: patience is at an end and there are several servers, all of which are named.
+        """
+        if not isinstance(error, AWAY) or isinstance(error, StoreFull):
+            raise error
+        leader = ""
+        if isinstance(error, NotLeader):
+            leader = error.leader
+            if not self._takeover_awaited:
+                self._takeover_awaited = True
+                self._pauses = self._connection.backoff.pauses(TAKEOVER_PATIENCE)
+        self._round[channel.address] = error
+        if self._connection.turn(channel, leader, self._round):
+            return
+        pause = next(self._pauses, None)
+        if pause is None:
+            outcome = _summary(self._round)
+            if outcome is error:
+                raise error
+            raise outcome from error
+        self._round.clear()
+        self._connection.backoff.sleep(pause)
 
 
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _summary(tried: dict[str, SearchdError]) -> SearchdError:
+    """What a round came to: a server's own trouble if one has any, else that all are out of reach or stand by."""
+    others = [error for error in tried.values() if not isinstance(error, ServerUnreachable | NotLeader)]
+    if others or len(tried) == 1:
+        return (others or list(tried.values()))[0]
+    said = {address: _briefly(error) for address, error in tried.items()}
+    alike = len(set(said.values())) == 1
+    reason = next(iter(said.values())) if alike else "; ".join(f"{address}: {why}" for address, why in said.items())
+    return ServerUnreachable(_enumerated(list(said)), reason)
 
 
-def _code(error: grpc.RpcError) -> grpc.StatusCode | None:
-    return error.code() if isinstance(error, grpc.Call) else None
+def _briefly(error: SearchdError) -> str:
+    return error.reason if isinstance(error, ServerUnreachable) else "only stands by"
+
+
+def _enumerated(addresses: Sequence[str]) -> str:
+    return f"{', '.join(addresses[:-1])} or {addresses[-1]}"

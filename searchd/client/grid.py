@@ -43,6 +43,7 @@ def grid(columns: Sequence[Column], rows: Sequence[Sequence[str] | str], width: 
 
 def _shown(columns: Sequence[Column], widths: list[int], width: int) -> list[int]:
     shown = list(range(len(columns)))
+    uncut = list(widths)
 
     def excess() -> int:
         return sum(widths[i] for i in shown) + len(GAP) * (len(shown) - 1) - width
@@ -53,6 +54,8 @@ def _shown(columns: Sequence[Column], widths: list[int], width: int) -> list[int
     for i in reversed(range(len(columns))):
         if excess() > 0 and columns[i].optional:
             shown.remove(i)
+    for i in shown:
+        widths[i] = min(uncut[i], widths[i] + max(-excess(), 0))  # the room of a column that went
     return shown
 
 

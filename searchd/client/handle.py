@@ -45,7 +45,7 @@ class StudyHandle:
     def get(self) -> Study:
         """The study as it stands now."""
         request = study_service_pb2.GetStudyRequest(name=self.name)
-        return read_study(self._connection.call(self._connection.studies.GetStudy, request).study)
+        return read_study(self._connection.call(lambda at: at.studies.GetStudy, request).study)
 
     def watch(self, after: int = 0) -> Iterator[Event]:
         """What happens to the study, in order, until it has ended; goes on by itself after a lost connection.
@@ -91,7 +91,7 @@ class StudyHandle:
             request = trial_service_pb2.ListTrialsRequest(
                 parent=self.name, page_size=PAGE_SIZE, page_token=token, filter=wanted
             )
-            response = self._connection.call(self._connection.trials.ListTrials, request)
+            response = self._connection.call(lambda at: at.trials.ListTrials, request)
             return [read_trial(trial) for trial in response.trials], response.next_page_token
 
         return Table(page, trial_row)
@@ -103,7 +103,7 @@ class StudyHandle:
             TrialNotFound: the study has no trial of that number.
         """
         request = trial_service_pb2.GetTrialRequest(name=self._trial_name(number))
-        return read_trial(self._connection.call(self._connection.trials.GetTrial, request).trial)
+        return read_trial(self._connection.call(lambda at: at.trials.GetTrial, request).trial)
 
     def measurements(self, trial: int | None = None) -> Table[Measurement]:
         """What fold runs reported, by trial, repeat, fold and epoch.
@@ -118,7 +118,7 @@ class StudyHandle:
 
         def page(token: str) -> tuple[list[Measurement], str]:
             request = trial_service_pb2.ListMeasurementsRequest(parent=parent, page_size=PAGE_SIZE, page_token=token)
-            response = self._connection.call(self._connection.trials.ListMeasurements, request)
+            response = self._connection.call(lambda at: at.trials.ListMeasurements, request)
             return [decode_measurement(m) for m in response.measurements], response.next_page_token
 
         return Table(page, measurement_row)
@@ -134,13 +134,13 @@ class StudyHandle:
             TrialNotFound: the study has no trial of that number.
         """
         request = trial_service_pb2.StreamLogsRequest(name=self._trial_name(trial), follow=follow)
-        for chunk in self._connection.stream(self._connection.trials.StreamLogs, request, None):
+        for chunk in self._connection.stream(lambda at: at.trials.StreamLogs, request):
             yield LogChunk(chunk.repeat, chunk.fold, chunk.text)
 
     def leaderboard(self, top: int = 10) -> Leaderboard:
         """The ranking: trials at the top rung, best first, then partial ones; at most ``top`` (1 to 1000) in all."""
         request = leaderboard_service_pb2.GetLeaderboardRequest(parent=self.name, top=top)
-        return Leaderboard(self._connection.call(self._connection.leaderboards.GetLeaderboard, request))
+        return Leaderboard(self._connection.call(lambda at: at.leaderboards.GetLeaderboard, request))
 
     def best(self) -> BestConfig:
         """The best configuration at the top rung.
@@ -149,12 +149,12 @@ class StudyHandle:
             NoCompleteTrial: no trial has completed the top rung yet.
         """
         request = leaderboard_service_pb2.GetBestConfigRequest(name=self.name)
-        return read_best(self._connection.call(self._connection.leaderboards.GetBestConfig, request))
+        return read_best(self._connection.call(lambda at: at.leaderboards.GetBestConfig, request))
 
     def stop(self) -> Study:
         """End the study with what it has; stopping an ended study changes nothing. Returns it, STOPPING or ended."""
         request = study_service_pb2.StopStudyRequest(name=self.name, request_id=str(uuid4()))
-        return read_study(self._connection.call(self._connection.studies.StopStudy, request).study)
+        return read_study(self._connection.call(lambda at: at.studies.StopStudy, request).study)
 
     def delete(self) -> None:
         """Delete the study and everything in it.
@@ -163,7 +163,7 @@ class StudyHandle:
             StudyActive: it has not ended.
         """
         request = study_service_pb2.DeleteStudyRequest(name=self.name, request_id=str(uuid4()))
-        self._connection.call(self._connection.studies.DeleteStudy, request)
+        self._connection.call(lambda at: at.studies.DeleteStudy, request)
 
     def _trial_name(self, number: int) -> str:
         return f"{self.name}/trials/{number}"

@@ -1,9 +1,11 @@
-"""Numbers, durations and parameter values as people read them."""
+"""Numbers, durations, parameter values and texts as people read them."""
 
 import json
 import math
 from datetime import timedelta
 from typing import Any
+
+from searchd.wire.values import printable
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -39,7 +41,12 @@ def parameter(value: Any) -> str:
         if value != 0 and abs(value) < 0.01:
             return _power_of_ten(value, 3)
         return number(value, 3)
-    return value if isinstance(value, str) else json.dumps(value)
+    return printable(value) if isinstance(value, str) else json.dumps(value)
+
+
+def one_line(text: str) -> str:
+    """Somebody else's text on one line, without control characters, which a terminal would obey."""
+    return printable(" ".join(text.split()))
 
 
 def clock(duration: timedelta) -> str:

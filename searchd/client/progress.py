@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from searchd.client.grid import Column, grid
-from searchd.client.numbers import clock, decimals_for, fixed, number, parameter, percent, span
+from searchd.client.numbers import clock, decimals_for, fixed, number, one_line, parameter, percent, span
+from searchd.client.troubles import Troubles
 from searchd.client.views import Entry, Study, Trial
 from searchd.client.watch import Event
 from searchd.domain.study import Progress
@@ -20,12 +21,12 @@ class Picture:
 
     Attributes:
         study: As it stood last, with the newest counts.
-        failure: Why the last failed trial failed.
+        troubles: What went wrong with trials that failed or are infeasible.
         entries: The ranking, as it was last read.
     """
 
     study: Study
-    failure: str = ""
+    troubles: Troubles = field(default_factory=Troubles)
     entries: Sequence[Entry] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
@@ -35,18 +36,18 @@ class Picture:
                 self.study = study
             case Progress() as progress:
                 self.study = replace(self.study, progress=progress)
-            case Trial(state=TrialState.FAILED | TrialState.INFEASIBLE) as trial:
-                self.failure = trial.reason
+            case Trial() as trial:
+                self.troubles.add(trial)
 
     def lines(self, now: datetime, width: int) -> list[str]:
         """The whole picture at a time, in lines of at most ``width`` characters."""
-        lines = header(self.study, now, self.failure, width)
+        lines = header(self.study, now, self.troubles, width)
         if self.entries:
             lines += ["", *ranking(self.study, self.entries, width)]
         return lines
 
 
-def header(study: Study, now: datetime, failure: str, width: int) -> list[str]:
+def header(study: Study, now: datetime, troubles: Troubles, width: int) -> list[str]:
     """State and counts, best and default, rungs: at most three lines."""
     progress = study.progress
     started = sum(progress.trials.values())
@@ -63,15 +64,13 @@ def header(study: Study, now: datetime, failure: str, width: int) -> list[str]:
         second.append(f"best {number(progress.best.score)} (#{progress.best.trial})")
     if progress.default_score is not None:
         second.append(f"default {number(progress.default_score)}")
-    if progress.full_epochs and study.state.ended:
+    if progress.trials.get(TrialState.COMPLETED.value) and progress.full_epochs and study.state.ended:
         second.append(f"epochs saved {percent(progress.full_epochs - progress.epochs, progress.full_epochs)}")
-    for state in (TrialState.FAILED, TrialState.INFEASIBLE):
-        if progress.trials.get(state.value):
-            second.append(f"{state.value} {progress.trials[state.value]}{f': {failure}' if failure else ''}")
-            failure = ""
+    second += troubles.summary(progress.trials)
     reached = zip(study.rungs, progress.rungs, strict=False)
     rungs = "  ".join(f"{rung.folds}x{rung.epochs}:{count}" for rung, count in reached)
-    lines = ["   ".join(first), "   ".join(second), f"rungs {rungs}" if len(progress.rungs) > 1 else "", study.reason]
+    rungs = f"rungs {rungs}" if len(progress.rungs) > 1 else ""
+    lines = ["   ".join(first), "   ".join(second), rungs, one_line(study.reason)]
     return [_cut(line, width) for line in lines if line]
 
 

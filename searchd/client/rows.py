@@ -45,6 +45,8 @@ def trial_row(trial: Trial) -> dict[str, Any]:
         "created_at": trial.created_at,
         "started_at": trial.started_at,
         "ended_at": trial.ended_at,
+        "failure": trial.failure.value if trial.failure else None,
+        "retries": trial.retries,
         "reason": trial.reason,
         **_prefixed("params", trial.params),
     }

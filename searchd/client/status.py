@@ -13,7 +13,11 @@ _OUT_OF_REACH = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED,
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    """Names that were joined by commas; the last of a list that the server cut short is not whole."""
+    parts = text.split(",")
+    if text.endswith("..."):
+        del parts[-1]
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 _ERRORS: Mapping[str, Callable[[Mapping[str, str]], SearchdError]] = {
@@ -27,6 +31,11 @@ _ERRORS: Mapping[str, Callable[[Mapping[str, str]], SearchdError]] = {
     "OVERLOADED": lambda m: errors.Overloaded(m["what"], int(m["limit"])),
     "REVISION_EXPIRED": lambda m: errors.RevisionExpired(int(m["revision"]), int(m["oldest"])),
     "STORE_UNAVAILABLE": lambda m: errors.StoreUnavailable(m["reason"]),
+    "STORE_FULL": lambda m: errors.StoreFull(m["reason"]),
+    "LEASE_LOST": lambda m: errors.LeaseLost(int(m["epoch"]), int(m["current"])),
+    "STORE_DAMAGED": lambda m: errors.StoreDamaged(m["what"], m["reason"]),
+    "NOT_LEADER": lambda m: errors.NotLeader(m["leader"]),
+    "TRAINABLE_QUARANTINED": lambda m: errors.TrainableQuarantined(m["name"], m["reason"]),
     "STORE_TOO_NEW": lambda m: errors.StoreTooNew(m["found"], m["known"]),
     "SERVER_STOPPING": lambda _: errors.ServerStopping(),
     "INVALID_ARGUMENT": lambda m: errors.InvalidArgument(m["field"], m["reason"], m["remedy"]),

@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from searchd.client.plain import plain_message
+from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.leaderboard import PairedDifference
 from searchd.domain.space import Parameters
@@ -20,6 +21,7 @@ from searchd.v1 import leaderboard_service_pb2, study_pb2, trial_pb2
 from searchd.wire.codec import decode_progress
 from searchd.wire.study_file import write_study
 from searchd.wire.study_mapping import study_to_mapping
+from searchd.wire.trials import decode_failure
 from searchd.wire.values import decode_enum, decode_parameters, decode_time
 
 
@@ -101,7 +103,17 @@ class Study(View):
 
 @dataclass(frozen=True, slots=True)
 class FoldRun:
-    """One trial on one fold: ``epoch`` trained so far, hand-outs so far, and its newest score at a rung or None."""
+    """One trial on one fold.
+
+    Attributes:
+        repeat: From 0.
+        fold: In the repeat, from 0.
+        epoch: Epochs trained when its last segment ended.
+        attempt: Hand-outs to workers so far.
+        running: Whether a worker has it now.
+        score: Its newest score at a rung, or None.
+        failures: What ended earlier attempts that were retried, in order.
+    """
 
     repeat: int
     fold: int
@@ -109,6 +121,7 @@ class FoldRun:
     attempt: int
     running: bool
     score: float | None
+    failures: tuple[Failure, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +142,7 @@ class Trial(View):
         started_at: When its first segment was handed out, or None.
         ended_at: When it ended, or None.
         train_seconds: Seconds of training so far, over all fold runs.
+        failure: What went wrong, if it failed or is infeasible by an attempt's fault, else None.
     """
 
     study: StudyName
@@ -144,6 +158,12 @@ class Trial(View):
     started_at: datetime | None
     ended_at: datetime | None
     train_seconds: float
+    failure: Failure | None
+
+    @property
+    def retries(self) -> int:
+        """How often its fold runs were handed out again after a failure, all together."""
+        return sum(len(run.failures) for run in self.fold_runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,17 +258,27 @@ def read_trial(message: trial_pb2.Trial) -> Trial:
         origin=decode_enum(trial_pb2.TrialOrigin.DESCRIPTOR, message.origin, Origin),
         state=decode_enum(trial_pb2.TrialState.DESCRIPTOR, message.state, TrialState),
         rung_scores=tuple(message.rung_scores),
-        fold_runs=tuple(
-            FoldRun(r.repeat, r.fold, r.epoch, r.attempt, r.running, score=r.score if r.HasField("score") else None)
-            for r in message.fold_runs
-        ),
+        fold_runs=tuple(map(_fold_run, message.fold_runs)),
         reason=message.reason,
         log_tail=message.log_tail,
         created_at=decode_time(message.create_time),
         started_at=_optional_moment(message, "start_time"),
         ended_at=_optional_moment(message, "end_time"),
         train_seconds=message.train_seconds,
+        failure=decode_failure(message.failure) if message.failure else None,
         message=message,
+    )
+
+
+def _fold_run(message: trial_pb2.FoldRun) -> FoldRun:
+    return FoldRun(
+        repeat=message.repeat,
+        fold=message.fold,
+        epoch=message.epoch,
+        attempt=message.attempt,
+        running=message.running,
+        score=message.score if message.HasField("score") else None,
+        failures=tuple(map(decode_failure, message.failures)),
     )
 
 

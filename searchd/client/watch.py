@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from searchd.client.connection import AWAY, Connection
+from searchd.client.connection import PATIENCE, Connection, Tries
 from searchd.client.views import Study, Trial, View, read_study, read_trial
 from searchd.domain.errors import RevisionExpired, SearchdError, ServerStopping
 from searchd.domain.measurement import Measurement
@@ -13,7 +13,6 @@ from searchd.v1 import study_service_pb2
 from searchd.wire.codec import decode_measurement, decode_progress
 from searchd.wire.values import decode_time
 
-FIRST_PATIENCE = timedelta(seconds=1.5)
 LOST_PATIENCE = timedelta(minutes=5)
 
 
@@ -42,10 +41,10 @@ def watch(
 ) -> Iterator[Event]:
     """What happens to a study, each revision once and in order, until the study has ended or was deleted.
 
-    After a lost connection or a watch that fell behind it goes on where it was, for up to five minutes of trying.
+    After a lost connection it goes on where it was, at another server if there is one, for up to five minutes.
 
     Args:
-        connection: To the server.
+        connection: To the servers.
         study: Full name.
         after: Revision to start after; 0 means from the oldest that is kept.
         gaps: Whether to go on with the oldest that is kept when those in between are gone.
@@ -54,19 +53,22 @@ def watch(
     Raises:
         StudyNotFound: there is no such study.
         RevisionExpired: events after ``after`` are gone and ``gaps`` is false.
-        ServerUnreachable: the server did not come back.
+        ServerUnreachable: no server came back.
         TimeoutError: ``within`` has passed.
     """
     backoff = connection.backoff
     deadline = None if within is None else backoff.monotonic() + within.total_seconds()
-    revision, pauses = after, backoff.pauses(FIRST_PATIENCE)
+    revision, tries = after, Tries(connection, PATIENCE)
     while True:
-        left = None if deadline is None else timedelta(seconds=max(deadline - backoff.monotonic(), 0.001))
+        left = None if deadline is None else timedelta(seconds=deadline - backoff.monotonic())
+        if left is not None and left <= timedelta(0):
+            raise TimeoutError(f"{study} has not ended within {within}")
+        channel = connection.channel
         request = study_service_pb2.WatchStudyRequest(name=study, after_revision=revision)
         interruption: SearchdError = ServerStopping()
         try:
-            for response in connection.stream(connection.studies.WatchStudy, request, left):
-                revision, pauses = response.revision, backoff.pauses(LOST_PATIENCE)
+            for response in channel.stream(lambda at: at.studies.WatchStudy, request, left):
+                revision, tries = response.revision, Tries(connection, LOST_PATIENCE)
                 event = _event(response)
                 if event is not None:
                     yield event
@@ -81,12 +83,9 @@ def watch(
                 raise
             revision = max(expired.oldest - 1, revision)
             continue
-        except AWAY as error:
+        except SearchdError as error:
             interruption = error
-        pause = next(pauses, None)
-        if pause is None:
-            raise interruption
-        backoff.sleep(pause)
+        tries.go_on(channel, interruption)
 
 
 def _is_last(event: Event) -> bool:
@@ -101,7 +100,7 @@ def _is_last(event: Event) -> bool:
 
 def _has_ended(connection: Connection, study: StudyName) -> bool:
     """Tells a watch that has nothing left to say from one that a stopping server let go."""
-    response = connection.call(connection.studies.GetStudy, study_service_pb2.GetStudyRequest(name=study))
+    response = connection.call(lambda at: at.studies.GetStudy, study_service_pb2.GetStudyRequest(name=study))
     return read_study(response.study).state.ended
 
 

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
+from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.study import (
     Algorithm,
@@ -27,6 +28,7 @@ from searchd.domain.study import (
     Split,
 )
 from searchd.v1 import study_pb2
+from searchd.wire.file_values import nearest
 from searchd.wire.spaces import decode_space
 from searchd.wire.values import decode_duration, decode_enum, decode_parameters, short_names
 
@@ -132,8 +134,22 @@ def _budget(message: study_pb2.Budget, found: list[Violation]) -> Budget:
 
 def _retry(message: study_pb2.Retry, found: list[Violation]) -> Retry:
     default = Retry()
-    timeout = _duration(message, "segment_timeout", default.segment_timeout, "retry.segment_timeout", found)
-    return Retry(_given(message, "attempts", default.attempts), timeout)
+    retries = _retries(message, found)
+    # Both say the same: how often a killed worker is forgiven.
+    attempts = max(retries.get(Failure.WORKER_KILLED, default.attempts - 1), 0) + 1
+    return Retry(
+        attempts=_given(message, "attempts", attempts),
+        segment_timeout=_duration(message, "segment_timeout", default.segment_timeout, "retry.segment_timeout", found),
+        report_timeout=_duration(message, "report_timeout", default.report_timeout, "retry.report_timeout", found),
+        retries=retries,
+    )
+
+
+def _retries(message: study_pb2.Retry, found: list[Violation]) -> dict[Failure, int]:
+    names = [failure.value for failure in Failure]
+    for name in sorted(set(message.retries).difference(names)):
+        found.append(Violation(f"retry.retries.{name}", "is not a known failure", nearest(name, names)))
+    return {failure: message.retries[failure.value] for failure in Failure if failure.value in message.retries}
 
 
 def _given(message: Message, field: str, default: T) -> T:

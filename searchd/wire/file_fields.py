@@ -128,16 +128,16 @@ def _put(
 
 
 def _put_entries(target: Any, entry: Descriptor, written: Any, path: str, found: Found) -> None:
-    of_values = entry.fields_by_name["value"].message_type is not None
+    kind = entry.fields_by_name["value"]
     for name, value in read_entries(written, path, f"write it as {path}: {{name: value}}").items():
         here = f"{path}.{name}"
         try:
             key = read_text(name, here)
-            if of_values:
+            if kind.message_type is not None:
                 parameter = read_parameter_value(value, here)
                 target[key].CopyFrom(parameter)  # only now: looking an entry up makes one
             else:
-                target[key] = read_text(value, here)
+                target[key] = read_scalar(kind, value, here)
         except Misread as error:
             found.append(error.violation)
 

@@ -84,7 +84,10 @@ def encode_spec(spec: StudySpec) -> study_pb2.Study:
             wall_time=encode_duration(spec.budget.wall_time),
         ),
         retry=study_pb2.Retry(
-            attempts=spec.retry.attempts, segment_timeout=encode_duration(spec.retry.segment_timeout)
+            attempts=spec.retry.attempts,
+            segment_timeout=encode_duration(spec.retry.segment_timeout),
+            report_timeout=encode_duration(spec.retry.report_timeout),
+            retries={failure.value: count for failure, count in spec.retry.retries.items()},
         ),
         priority=spec.priority,
         labels=spec.labels,

@@ -3,7 +3,7 @@
 import io
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from searchd.wire.file_fields import Found, Reader, fill, read_list
 from searchd.wire.file_space import read_space
 from searchd.wire.file_values import Misread, as_written, described, misread, read_scalar, read_text
 from searchd.wire.study_mapping import study_to_mapping
+from searchd.wire.values import printable
 
 MAX_NODES = 100_000
 
@@ -36,15 +37,20 @@ class StudyFile:
     study: study_pb2.Study
     violations: tuple[Violation, ...]
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of what there is could be read, so that nothing is left to check."""
+        return bool(self.violations) and not self.study.ListFields()
+
 
 def read_study(text: str) -> StudyFile:
     """Read a study file. Never raises: whatever is wrong is in the violations, all of it at once."""
     found: Found = []
     mapping = _load(text, found)
     if mapping is None:
-        return StudyFile("", study_pb2.Study(), tuple(found))
+        return StudyFile("", study_pb2.Study(), _shown(found))
     file = study_from_mapping(mapping)
-    return StudyFile(file.study_id, file.study, (*found, *file.violations))
+    return StudyFile(file.study_id, file.study, (*_shown(found), *file.violations))
 
 
 def study_from_mapping(mapping: Mapping[str, Any]) -> StudyFile:
@@ -59,9 +65,12 @@ def study_from_mapping(mapping: Mapping[str, Any]) -> StudyFile:
         found.append(error.violation)
     study = study_pb2.Study()
     fill(study, {key: value for key, value in mapping.items() if key != "study_id"}, "", found, _SHORTHAND)
+    # What must fit something that is missing cannot be checked.
     if any(violation.path.startswith("evaluation.") for violation in found):
-        study.evaluation.ClearField("ladder")  # it must fit the rest, of which something is missing
-    return StudyFile(study_id, study, tuple(found))
+        study.evaluation.ClearField("ladder")
+    if any(violation.path == "retry.segment_timeout" for violation in found):
+        study.retry.ClearField("report_timeout")
+    return StudyFile(study_id, study, _shown(found))
 
 
 def write_study(study: study_pb2.Study) -> str:
@@ -85,6 +94,11 @@ class _Representer(SafeRepresenter):
 
 
 _Representer.add_representer(str, _Representer.represent_str)
+
+
+def _shown(found: Iterable[Violation]) -> tuple[Violation, ...]:
+    """The violations as they can be shown: names and values in them may hold control characters."""
+    return tuple(Violation(printable(v.path), printable(v.message), printable(v.remedy)) for v in found)
 
 
 def _load(text: str, found: Found) -> Mapping[str, Any] | None:

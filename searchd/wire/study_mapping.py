@@ -26,8 +26,6 @@ def study_to_mapping(study: study_pb2.Study) -> dict[str, Any]:
             mapping[field.name] = {parameter.name: _parameter(parameter) for parameter in value.parameters}
         elif field.name == "fixed":
             mapping[field.name] = decode_parameters(value)
-        elif field.name == "labels":
-            mapping[field.name] = dict(sorted(value.items()))
         else:
             mapping[field.name] = _value(field, value)
     return mapping
@@ -43,6 +41,8 @@ def duration_text(duration: Duration) -> str:
 
 
 def _value(field: FieldDescriptor, value: Any) -> Any:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return dict(sorted(value.items()))
     if field.is_repeated:
         return [_single(field, item) for item in value]
     return _single(field, value)

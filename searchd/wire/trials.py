@@ -1,5 +1,8 @@
 """Trials and measurements between wire and domain."""
 
+from typing import Any
+
+from searchd.domain.failure import Failure
 from searchd.domain.measurement import Measurement
 from searchd.domain.space import Parameters
 from searchd.domain.study import StudyName
@@ -29,6 +32,7 @@ def encode_trial(trial: Trial, fixed: Parameters) -> trial_pb2.Trial:
         start_time=encode_time(trial.started_at),
         end_time=encode_time(trial.ended_at),
         train_seconds=trial.train_seconds,
+        failure=_encode_failure(trial.failure) if trial.failure else trial_pb2.FAILURE_UNSPECIFIED,
     )
 
 
@@ -39,7 +43,7 @@ def decode_trial(message: trial_pb2.Trial) -> Trial:
     READY before its first score and WAITING after.
 
     Raises:
-        ValueError: its state or origin is unknown to this version, or its name is none.
+        ValueError: its state, origin or a failure is unknown to this version, or its name is none.
     """
     study, separator, _ = message.name.rpartition("/trials/")
     if not separator:
@@ -59,7 +63,17 @@ def decode_trial(message: trial_pb2.Trial) -> Trial:
         started_at=decode_time(message.start_time) if message.HasField("start_time") else None,
         ended_at=decode_time(message.end_time) if message.HasField("end_time") else None,
         train_seconds=message.train_seconds,
+        failure=decode_failure(message.failure) if message.failure else None,
     )
+
+
+def decode_failure(number: int) -> Failure:
+    """What went wrong.
+
+    Raises:
+        ValueError: the number is the unspecified one, or none that this version knows.
+    """
+    return decode_enum(trial_pb2.Failure.DESCRIPTOR, number, Failure)
 
 
 def encode_measurement(measurement: Measurement) -> trial_pb2.Measurement:
@@ -98,7 +112,12 @@ def _encode_fold_run(run: FoldRun) -> trial_pb2.FoldRun:
         attempt=run.attempt,
         running=run.state is FoldRunState.HANDED_OUT,
         score=run.scores[-1][1] if run.scores else None,
+        failures=map(_encode_failure, run.failures),
     )
+
+
+def _encode_failure(failure: Failure) -> Any:  # each wire enum is an int type of its own
+    return encode_enum(trial_pb2.Failure.DESCRIPTOR, failure)
 
 
 def _decode_fold_run(message: trial_pb2.FoldRun, trial: TrialState) -> FoldRun:
@@ -116,5 +135,6 @@ def _decode_fold_run(message: trial_pb2.FoldRun, trial: TrialState) -> FoldRun:
         target=message.epoch,
         epoch=message.epoch,
         attempt=message.attempt,
+        failures=tuple(map(decode_failure, message.failures)),
         scores=((message.epoch, message.score),) if scored else (),
     )

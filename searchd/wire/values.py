@@ -102,6 +102,11 @@ def decode_duration(message: Duration) -> timedelta:
         raise ValueError("too long") from error
 
 
+def printable(text: str) -> str:
+    """The text with what would not show, such as control characters, written as Python escapes it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 @cache
 def short_names(enum: EnumDescriptor) -> dict[str, int]:
     """The values of a wire enum as study files write them (lower case, no prefix), without the unspecified one."""

@@ -12,10 +12,11 @@ from typer.testing import CliRunner, Result
 from searchd.cli.main import app
 from searchd.domain.errors import InvalidStudy, NoCompleteTrial, SearchdError, StudyActive, StudyExists, Violation
 from searchd.domain.facts import Event, Fact, StudyPut, TrialPut
+from searchd.domain.failure import Failure
 from searchd.domain.study import StudyState
 from searchd.domain.trial import TrialState
-from searchd.v1 import study_service_pb2
-from searchd.wire.codec import encode_event, encode_study
+from searchd.v1 import study_service_pb2, system_service_pb2, trial_service_pb2
+from searchd.wire.codec import encode_event, encode_study, encode_trial
 from tests.unit.client import samples
 from tests.unit.client.front import Front, refuse, serving
 
@@ -124,11 +125,63 @@ def test_other_tables_are_readable_at_80_columns(front: Front) -> None:
         "trainable  metrics         folds  pauses  description",
         "torch_cnn  accuracy, loss  yes    yes     A convolutional network for images.",
     ]
-    assert run("cluster", "-o", "table").stdout.splitlines()[:2] == ["node    CPUs  GPUs", "node-1     2     0"]
+    assert run("cluster", "-o", "table").stdout.splitlines()[:5] == [
+        "leader   searchd 0.1.0   epoch 3",
+        "problem: the store takes no writes: the disk is full",
+        "",
+        "node    CPUs  GPUs",
+        "node-1     2     0",
+    ]
     listed = run("ls", "-o", "table").stdout.splitlines()
     assert listed[0].split() == ["study", "state", "trainable", "trials", "metric", "best", "default", "age"]
     assert listed[1].split()[:7] == ["digits-cnn", "RUNNING", "torch_cnn", "38/200", "accuracy", ".9833", ".97"]
     assert len(listed[1]) <= 80
+
+
+def test_a_standby_says_who_leads(front: Front) -> None:
+    """The first line of cluster says so, or that nobody does; in JSON all of it is under its own key."""
+    info = system_service_pb2.GetServerInfoResponse(version="0.1.0", role=system_service_pb2.SERVER_ROLE_STANDBY)
+    front.answers["GetServerInfo"] = lambda *_: info
+    assert run("cluster", "-o", "table").stdout.splitlines()[0] == "standby   searchd 0.1.0   nobody leads"
+    info.leader_address = "10.0.0.1:50051"
+    assert run("cluster", "-o", "table").stdout.splitlines()[:2] == [
+        "standby   searchd 0.1.0   leader at 10.0.0.1:50051",
+        "",
+    ]
+    told = json.loads(run("cluster", "-o", "json").stdout)
+    assert (told["server"]["role"], told["server"]["problems"]) == ("SERVER_ROLE_STANDBY", [])
+    assert told["nodes"][0]["name"] == "node-1"
+
+
+def test_failures_and_retries_of_trials_are_shown(front: Front) -> None:
+    """Where there were any: how a trial failed, how often its fold runs were retried, and why, within 80 columns."""
+    hung = samples.trial(
+        7,
+        state=TrialState.INFEASIBLE,
+        scores=(),
+        reason="loss is nan\x1b[2J",
+        failure=Failure.NOT_FINITE,
+        retried=(Failure.HUNG, Failure.PREEMPTED),
+    )
+    trials = [encode_trial(trial, {}) for trial in (hung, samples.trial(8))]
+    front.answers["ListTrials"] = lambda *_: trial_service_pb2.ListTrialsResponse(trials=trials)
+    assert run("trials", "digits-cnn", "-o", "table").stdout.splitlines() == [
+        "trial  state       rung  score  epochs  time  retries  failure     reason",
+        r"    7  INFEASIBLE     0      -     135   14m        2  not finite  loss is nan\…",
+        "    8  COMPLETED      5  .9833     135   14m        0",
+    ]
+    told = json.loads(run("trials", "digits-cnn", "-o", "json").stdout)["trials"]
+    assert [trial["failure"] for trial in told] == ["FAILURE_NOT_FINITE", "FAILURE_UNSPECIFIED"]
+    assert told[0]["fold_runs"][0]["failures"] == ["FAILURE_HUNG", "FAILURE_PREEMPTED"]
+
+
+def test_show_counts_failures(front: Front) -> None:
+    """The header of a study with failed trials says what went wrong with them."""
+    failed = [samples.trial(n, state=TrialState.FAILED, failure=Failure.TIMED_OUT) for n in (1, 2)]
+    page = trial_service_pb2.ListTrialsResponse(trials=[encode_trial(trial, {}) for trial in failed])
+    front.answers["ListTrials"] = lambda *_: page
+    assert "   failed 2: timed out" in run("show", "digits-cnn", "-o", "table").stdout.splitlines()[1]
+    assert front.requests[-1].filter == "state=FAILED"
 
 
 def test_show_ends_with_a_study_file(front: Front, tmp_path: Path) -> None:
@@ -185,6 +238,16 @@ def test_violations_are_one_line_each(front: Front, study_file: Path) -> None:
     assert lines[1:] == ["budget.trials: -1 is below 1; use 1 or more", "seed: is -3; use 0"]
 
 
+def test_a_file_that_cannot_be_read_is_not_sent(front: Front, study_file: Path) -> None:
+    """The server is not asked about a file of which nothing could be read, and control characters are escaped."""
+    study_file.write_text('"evalu\\e[2Jation": {folds: 5}\n')
+    result = run("submit", str(study_file))
+    assert result.exit_code == 2
+    assert result.stderr.startswith(r"evalu\x1b[2Jation: is not a known key; ")
+    assert len(result.stderr.splitlines()) == 1
+    assert not front.requests
+
+
 @pytest.mark.parametrize(
     ("arguments", "rpc", "error", "code"),
     [
@@ -236,6 +299,18 @@ def test_no_server_is_one_line_and_exit_code_5(monkeypatch: pytest.MonkeyPatch) 
         f"error: no searchd server answers at {address} (Connection refused); "
         "start one with `searchd up`, or set SEARCHD_ADDRESS\n"
     )
+
+
+def test_several_servers_out_of_reach_are_all_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line names each address of SEARCHD_ADDRESS once."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        addresses = [f"127.0.0.1:{taken.getsockname()[1]}" for taken in (one, two)]
+    monkeypatch.setenv("SEARCHD_ADDRESS", ", ".join(addresses))
+    result = run("ls")
+    assert result.exit_code == 5
+    assert f"no searchd server answers at {addresses[0]} or {addresses[1]} (Connection refused); " in result.stderr
+    monkeypatch.setenv("SEARCHD_ADDRESS", ",")
+    assert run("ls").exit_code == 2
 
 
 def test_watch_prints_a_line_for_each_event(front: Front) -> None:

@@ -71,6 +71,15 @@ def test_all_mistakes_of_the_file_are_reported_at_once(tmp_path: Path, study: li
     assert paths == {"nope", "budget.trials", "search_space.z"}
 
 
+def test_a_file_that_cannot_be_read_gets_only_the_reason(tmp_path: Path) -> None:
+    """Nothing is called missing in a file of which nothing could be read."""
+    file = tmp_path / "study.yaml"
+    file.write_text("trainable: [")
+    result = run(str(file))
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert result.stderr.startswith("line 1: column 13: ")
+
+
 def test_an_unknown_trainable_gets_the_nearest_known_one(tmp_path: Path) -> None:
     """Installed trainables are known without naming their module."""
     file = tmp_path / "study.yaml"

@@ -26,11 +26,12 @@ from searchd.domain.errors import (
 )
 from searchd.domain.facts import Event as DomainEvent
 from searchd.domain.facts import StudyDeleted, StudyPut, TrialPut
+from searchd.domain.failure import Failure
 from searchd.domain.measurement import Measurement
 from searchd.domain.study import StudyState
 from searchd.domain.trial import TrialState
-from searchd.v1 import study_service_pb2, trial_service_pb2
-from searchd.wire.codec import encode_event, encode_measurement, encode_study
+from searchd.v1 import study_service_pb2, system_service_pb2, trial_service_pb2
+from searchd.wire.codec import encode_event, encode_measurement, encode_study, encode_trial
 from tests.unit.client import samples
 from tests.unit.client.front import Front, refuse, serving
 
@@ -150,6 +151,11 @@ ERRORS: list[SearchdError] = [
     errors.Overloaded("the inbox", 1024),
     RevisionExpired(3, 50),
     StoreUnavailable("disk full"),
+    errors.StoreFull("disk full"),
+    errors.LeaseLost(3, 4),
+    errors.StoreDamaged("study x", "no JSON"),
+    errors.NotLeader(""),
+    errors.TrainableQuarantined("torch_cnn", "it crashed 8 workers"),
     errors.StoreTooNew("0009", "0003"),
     errors.ServerStopping(),
 ]
@@ -161,7 +167,21 @@ def test_the_servers_errors_arrive_as_themselves(client: Client, front: Front, e
     front.answers["GetTrial"] = lambda _, context: refuse(context, error)
     with pytest.raises(type(error)) as raised:
         client.study("digits-cnn").trial(7)
+    assert type(raised.value) is type(error)
     assert str(raised.value) == str(error).replace("use 0; or 1", "use 0, or 1")
+    assert front.requests
+
+
+def test_of_many_trainables_only_the_nearest_is_named(client: Client, front: Front) -> None:
+    """The message stays short; where the list was cut short on its way, half a name is never taken for a name."""
+    known = ["torch_cnn", *(f"net_{number:03}" for number in range(100))]
+    front.answers["GetTrial"] = lambda _, context: refuse(context, errors.TrainableNotFound("torch_cn", known))
+    with pytest.raises(errors.TrainableNotFound) as raised:
+        client.study("digits-cnn").trial(7)
+    assert str(raised.value) == (
+        "no trainable 'torch_cn'; did you mean torch_cnn? `searchd trainables` lists all there are"
+    )
+    assert set(raised.value.known) < set(known)
 
 
 def test_every_error_that_a_server_can_answer_is_tried_above() -> None:
@@ -178,10 +198,15 @@ def test_an_answer_that_is_unknown_is_told_with_its_code(client: Client, front: 
         client.study("digits-cnn").trial(7)
 
 
+def nobody() -> str:
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"127.0.0.1:{taken.getsockname()[1]}"
+
+
 def test_no_server_is_one_error_with_the_address(sleeps: Sleeps) -> None:
     """Where nobody listens, every call raises ServerUnreachable after a short patience."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    address = nobody()
     with Client(address, backoff=sleeps.backoff()) as client:
         with pytest.raises(ServerUnreachable, match=address):
             client.server_info()
@@ -239,6 +264,19 @@ def test_a_watch_ends_with_the_study(client: Client, front: Front) -> None:
     assert list(client.study("digits-cnn").watch(after=7)) == []
 
 
+def test_a_time_limit_holds_where_no_server_answers() -> None:
+    """Waiting for a study ends in time although the server is away for longer than that."""
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    backoff = Backoff(sleep=sleep, monotonic=lambda: now[0], rng=random.Random(1))
+    with Client(nobody(), backoff=backoff) as client, pytest.raises(TimeoutError, match="0:00:01"):
+        client.study("digits-cnn").wait(progress=False, timeout=timedelta(seconds=1))
+    assert now[0] >= 1
+
+
 def test_an_expired_revision_is_told_unless_nothing_was_seen_before(client: Client, front: Front) -> None:
     """A watch from the beginning starts with the oldest event kept; one from a revision does not skip silently."""
 
@@ -276,6 +314,7 @@ def test_lists_read_all_pages_only_when_needed(client: Client, front: Front) -> 
     """The first trial costs one page; all trials cost all pages; a data frame has flat columns."""
     trials = client.study("digits-cnn").trials(TrialState.COMPLETED)
     assert trials[0].number == 1
+    assert (trials[0].failure, trials[0].retries) == (None, 0)
     assert len(front.requests) == 1
     assert front.requests[0].filter == "state=COMPLETED"
     assert [trial.number for trial in trials] == [1, 2, 3]
@@ -334,6 +373,29 @@ def test_studies_are_filtered_by_the_server(client: Client, front: Front) -> Non
     assert [study.id for study in found] == ["digits-cnn"]
     assert front.requests[0].filter == 'state=RUNNING AND labels.team="vision"'
     assert found.to_pandas()["labels.team"].tolist() == ["vision"]
+
+
+def test_a_trial_tells_its_failures(client: Client, front: Front) -> None:
+    """What ended it, and what ended the attempts of each fold run that were retried; in a data frame their number."""
+    retried = (Failure.OUT_OF_MEMORY, Failure.HUNG)
+    failed = samples.trial(4, state=TrialState.FAILED, failure=Failure.HUNG, retried=retried)
+    page = trial_service_pb2.ListTrialsResponse(trials=[encode_trial(failed, {})])
+    front.answers["ListTrials"] = lambda *_: page
+    trials = client.study("digits-cnn").trials()
+    assert [run.failures for run in trials[0].fold_runs] == [retried, (), (), (), ()]
+    assert (trials[0].failure, trials[0].retries) == (Failure.HUNG, 2)
+    frame = trials.to_pandas()
+    assert (frame["failure"].tolist(), frame["retries"].tolist()) == (["hung"], [2])
+
+
+def test_the_server_tells_its_role(client: Client, front: Front) -> None:
+    """Role, leader, epoch and problems; a server that does not say has none."""
+    info = client.server_info()
+    assert (info.role, info.leader, info.epoch) == ("leader", "10.0.0.1:50051", 3)
+    assert info.problems == ("the store takes no writes: the disk is full",)
+    front.answers["GetServerInfo"] = lambda *_: system_service_pb2.GetServerInfoResponse(version="0.1.0")
+    old = client.server_info()
+    assert (old.role, old.leader, old.epoch, old.problems) == ("", "", 0, ())
 
 
 def test_trainables_and_the_cluster(client: Client) -> None:

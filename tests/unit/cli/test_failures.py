@@ -24,6 +24,11 @@ from searchd.domain import errors
         (errors.ServerUnreachable("x", "y"), 5),
         (errors.ServerStopping(), 5),
         (errors.StoreUnavailable("x"), 5),
+        (errors.LeaseLost(1, 2), 5),
+        (errors.NotLeader(""), 5),
+        (errors.StoreFull("x"), 4),
+        (errors.StoreDamaged("x", "y"), 4),
+        (errors.TrainableQuarantined("x", "y"), 4),
         (RuntimeError("x"), 1),
         (OSError(28, "No space left"), 1),
     ],
@@ -37,6 +42,7 @@ def test_an_explanation_is_one_line() -> None:
     """Whatever the message holds; only the violations of a study have one line each."""
     assert explanation(RuntimeError("a\nb")) == ["error: RuntimeError: a b; SEARCHD_DEBUG=1 shows where"]
     assert explanation(CommandFailed("a\n b", ExitCode.FAILED)) == ["error: a b"]
+    assert explanation(CommandFailed("a\x1b[2J", ExitCode.FAILED)) == [r"error: a\x1b[2J"]
     assert explanation(FileNotFoundError(2, "No such file", "x.yaml")) == ["error: x.yaml: No such file"]
     assert "pip install 'searchd[server]'" in explanation(ModuleNotFoundError("No module named 'ray'"))[0]
     violations = [errors.Violation("a", "is bad", "mend it"), errors.Violation("b", "is\nworse", "drop it")]

@@ -126,9 +126,14 @@ class Front(
         )
 
     def GetServerInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return self._answer(
-            "GetServerInfo", request, context, lambda: system_service_pb2.GetServerInfoResponse(version="0.1.0")
+        info = system_service_pb2.GetServerInfoResponse(
+            version="0.1.0",
+            role=system_service_pb2.SERVER_ROLE_LEADER,
+            leader_address="10.0.0.1:50051",
+            epoch=3,
+            problems=["the store takes no writes: the disk is full"],
         )
+        return self._answer("GetServerInfo", request, context, lambda: info)
 
     def GetCluster(self, request: Any, context: Any) -> Any:  # noqa: N802
         cluster = system_service_pb2.GetClusterResponse(

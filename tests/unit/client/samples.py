@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from searchd.domain.card import Card, Form
+from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.leaderboard import BestConfig, Entry, Leaderboard, PairedDifference
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
@@ -80,10 +81,13 @@ def trial(
     scores: tuple[float, ...] = (0.95, 0.97, 0.98, 0.981, 0.9833),
     reason: str = "",
     optimizer: str = "adam",
+    failure: Failure | None = None,
+    retried: tuple[Failure, ...] = (),
 ) -> Trial:
-    """A trial with five fold runs."""
+    """A trial with five fold runs, the first of which was ``retried``."""
     runs = tuple(
-        FoldRun(0, fold, FoldRunState.FINISHED, 27, 27, 1, scores=((27, 0.98 + fold / 1000),)) for fold in range(5)
+        FoldRun(0, fold, FoldRunState.FINISHED, 27, 27, 1, () if fold else retried, ((27, 0.98 + fold / 1000),))
+        for fold in range(5)
     )
     return Trial(
         study=NAME,
@@ -97,6 +101,7 @@ def trial(
         reason=reason,
         started_at=START,
         train_seconds=852.0,
+        failure=failure,
     )
 
 

@@ -16,12 +16,12 @@ def test_columns_line_up() -> None:
 
 
 def test_long_text_is_cut_before_columns_go_and_the_last_goes_first() -> None:
-    """A narrow width first cuts what may be cut, then drops optional columns from the right."""
+    """A narrow width first cuts what may be cut, then drops optional columns from the right, whose room it fills."""
     rows = [["a-very-long-name-indeed", "1", "3.1e-3", ".9"]]
     assert grid(COLUMNS, rows, 80)[1] == "a-very-long-name-indeed  1  3.1e-3  .9"
     assert grid(COLUMNS, rows, 30)[1] == "a-very-long-n…  1  3.1e-3  .9"
-    assert grid(COLUMNS, rows, 20) == ["name      n  lr", "a-very-…  1  3.1e-3"]
-    assert grid(COLUMNS, rows, 12) == ["name      n", "a-very-…  1"]
+    assert grid(COLUMNS, rows, 20) == ["name       n  lr", "a-very-l…  1  3.1e-3"]
+    assert grid(COLUMNS, rows, 12) == ["name       n", "a-very-l…  1"]
 
 
 def test_a_table_without_rows_has_its_titles() -> None:

@@ -3,11 +3,15 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from searchd.client.leaderboard import Leaderboard
 from searchd.client.lines import event_line
 from searchd.client.progress import Picture, header, ranking
+from searchd.client.troubles import Troubles
 from searchd.client.views import Study, read_study, read_trial
 from searchd.client.watch import Event
+from searchd.domain.failure import Failure
 from searchd.domain.study import Progress, StudyState
 from searchd.domain.trial import TrialState
 from searchd.v1 import study_service_pb2
@@ -25,18 +29,26 @@ def event(value: object) -> Event:
     return Event(1, samples.START, value, message=study_service_pb2.WatchStudyResponse())  # type: ignore[arg-type]
 
 
+def troubles(*failures: Failure | None, reason: str = "") -> Troubles:
+    found = Troubles()
+    for number, failure in enumerate(failures, start=1):
+        failed = samples.trial(number, state=TrialState.FAILED, reason=reason, failure=failure)
+        found.add(read_trial(encode_trial(failed, {})))
+    return found
+
+
 def test_the_header_says_how_far_it_is() -> None:
-    """State, time, counts, time left; best and default; failures with the last reason; rungs."""
-    assert header(seen(), NOW, "CUDA out of memory", 80) == [
+    """State, time, counts, time left; best and default; what went wrong with failed trials; rungs."""
+    assert header(seen(), NOW, troubles(Failure.OUT_OF_MEMORY, Failure.OUT_OF_MEMORY), 80) == [
         "digits-cnn RUNNING 04:12   38/200 trials   8/8 slots busy   ETA 18m",
-        "best .9833 (#17)   default .97   failed 2: CUDA out of memory",
+        "best .9833 (#17)   default .97   failed 2: out of memory",
         "rungs 1x1:38  1x3:13  1x9:5  1x27:3  5x27:3",
     ]
 
 
 def test_the_header_of_an_ended_study_says_what_was_saved() -> None:
     """Time stands still, nothing is busy, and the share of fold epochs that were not needed is shown."""
-    assert header(seen(StudyState.SUCCEEDED, "all 200 trials are done"), NOW + timedelta(days=1), "", 80) == [
+    assert header(seen(StudyState.SUCCEEDED, "all 200 trials are done"), NOW + timedelta(days=1), Troubles(), 80) == [
         "digits-cnn SUCCEEDED 04:12   38/200 trials",
         "best .9833 (#17)   default .97   epochs saved 61%   failed 2",
         "rungs 1x1:38  1x3:13  1x9:5  1x27:3  5x27:3",
@@ -44,9 +56,48 @@ def test_the_header_of_an_ended_study_says_what_was_saved() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("found", "summary"),
+    [
+        (troubles(), "failed 3"),
+        (troubles(None, reason="CUDA out of memory"), "failed 3: CUDA out of memory"),
+        (troubles(Failure.HUNG, Failure.OUT_OF_MEMORY, Failure.OUT_OF_MEMORY), "failed 3: 2 out of memory, 1 hung"),
+        (troubles(*[Failure.ERROR] * 3, reason="a\n\x1b[2J"), r"failed 3: error (last: a \x1b[2J)"),
+        (troubles(Failure.NODE_LOST, reason="gone"), "failed 3: 1 node lost (last: gone)"),
+    ],
+)
+def test_failed_trials_are_counted_by_failure(found: Troubles, summary: str) -> None:
+    """The most frequent failure comes first; of trials that were not seen nothing is claimed."""
+    assert found.summary({"failed": 3}) == [summary]
+
+
+def test_infeasible_trials_are_told_before_failed_ones() -> None:
+    """Their number is never cut off by what is said of failures, and their reason is told where nothing failed."""
+    found = troubles(Failure.HUNG)
+    infeasible = samples.trial(9, state=TrialState.INFEASIBLE, reason="loss is nan", failure=Failure.NOT_FINITE)
+    found.add(read_trial(encode_trial(infeasible, {})))
+    assert found.summary({"infeasible": 4, "failed": 1}) == ["infeasible 4", "failed 1: hung"]
+    assert found.summary({"infeasible": 4}) == ["infeasible 4: loss is nan"]
+    assert found.summary({"completed": 4}) == []
+
+
+def test_a_trial_that_failed_counts_once() -> None:
+    """A trial that is told twice, as after a lost connection, is one failure."""
+    found = troubles(Failure.HUNG)
+    found.add(read_trial(encode_trial(samples.trial(1, state=TrialState.FAILED, failure=Failure.HUNG), {})))
+    assert found.summary({"failed": 2}) == ["failed 2: 1 hung"]
+
+
+def test_a_study_whose_trials_all_failed_saved_nothing() -> None:
+    """Epochs that were not trained because trials failed are not called saved."""
+    progress = Progress(trials={"failed": 20}, rungs=(0,), epochs=1, full_epochs=1000)
+    lines = header(seen(StudyState.FAILED, "no trial completed", progress), NOW, Troubles(), 80)
+    assert lines == ["digits-cnn FAILED 04:12   20/200 trials", "failed 20", "no trial completed"]
+
+
 def test_the_header_of_a_new_study_is_short() -> None:
     """What is not known yet is left out, and a long line is cut."""
-    lines = header(seen(StudyState.PENDING, "x" * 200, Progress()), samples.START, "", 80)
+    lines = header(seen(StudyState.PENDING, "x" * 200, Progress()), samples.START, Troubles(), 80)
     assert lines[0] == "digits-cnn PENDING 00:00   0/200 trials   0/8 slots busy"
     assert lines[1] == "x" * 79 + "…"
     assert len(lines) == 2
@@ -77,14 +128,15 @@ def test_a_wide_terminal_shows_more_parameters() -> None:
 
 
 def test_the_picture_follows_the_events() -> None:
-    """Counts and states are the newest; the reason of the last failed trial is kept."""
+    """Counts and states are the newest, and failed trials are counted by failure."""
     picture = Picture(seen(StudyState.PENDING, progress=Progress()))
-    failed = samples.trial(3, state=TrialState.FAILED, scores=(), reason="CUDA out of memory")
+    reason = "CUDA out of memory"
+    failed = samples.trial(3, state=TrialState.FAILED, scores=(), reason=reason, failure=Failure.OUT_OF_MEMORY)
     for value in (seen(), read_trial(encode_trial(failed, {})), replace(samples.PROGRESS, busy=3)):
         picture.add(event(value))
     assert picture.lines(NOW, 80)[:2] == [
         "digits-cnn RUNNING 04:12   38/200 trials   3/8 slots busy   ETA 18m",
-        "best .9833 (#17)   default .97   failed 2: CUDA out of memory",
+        "best .9833 (#17)   default .97   failed 2: 1 out of memory (last: CUDA out of m…",
     ]
 
 
@@ -92,6 +144,7 @@ def test_events_are_lines() -> None:
     """One line for each change of the study and of trials; counts are not told."""
     at = f"{samples.START.astimezone():%H:%M:%S}"
     failed = samples.trial(3, state=TrialState.FAILED, scores=(0.9,), reason="out of\nmemory")
+    hung = samples.trial(5, state=TrialState.FAILED, scores=(), reason="\x1b[2J", failure=Failure.HUNG)
     new = samples.trial(4, state=TrialState.PENDING, scores=())
     assert event_line(event(seen(StudyState.STOPPED, "stopped by a caller"))) == (
         f"{at} study STOPPED: stopped by a caller"
@@ -99,6 +152,7 @@ def test_events_are_lines() -> None:
     assert (
         event_line(event(read_trial(encode_trial(failed, {})))) == f"{at} trial 3 FAILED rung 1 score .9: out of memory"
     )
+    assert event_line(event(read_trial(encode_trial(hung, {})))) == rf"{at} trial 5 FAILED (hung): \x1b[2J"
     assert event_line(event(read_trial(encode_trial(new, {})))) == (
         f"{at} trial 4 PENDING channels=32 layers=2 lr=3.1e-3 optimizer=adam"
     )

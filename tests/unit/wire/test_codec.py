@@ -9,13 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from searchd.domain.card import Card
 from searchd.domain.errors import InvalidStudy
 from searchd.domain.facts import Bookmark, Event, RequestAnswered
+from searchd.domain.failure import Failure
 from searchd.domain.leaderboard import BestConfig, Leaderboard
 from searchd.domain.measurement import Measurement
 from searchd.domain.space import ParameterValue, SearchSpace
 from searchd.domain.study import Algorithm, Goal, Objective, Study, StudySpec
 from searchd.domain.trial import Origin, Trial, TrialNumber
-from searchd.v1 import study_pb2, study_service_pb2
+from searchd.v1 import study_pb2, study_service_pb2, trial_pb2
 from searchd.wire import codec
+from searchd.wire.trials import decode_failure
 from searchd.wire.values import decode_duration, decode_enum, encode_duration, encode_enum, short_names
 from tests.unit.wire import wire_strategies as some
 
@@ -85,6 +87,15 @@ def test_a_decoded_trial_shows_the_same(trial: Trial) -> None:
 def test_trials_round_trip_as_far_as_they_are_shown(trial: Trial) -> None:
     """Everything that callers are told of a trial survives."""
     assert codec.decode_trial(codec.encode_trial(trial, {})) == trial
+
+
+def test_a_failure_of_a_later_version_is_refused() -> None:
+    """A way to fail that this client does not know raises ValueError instead of passing for another one."""
+    for number in (0, 99):
+        with pytest.raises(ValueError, match="is not a Failure"):
+            decode_failure(number)
+    enum = trial_pb2.Failure.DESCRIPTOR
+    assert set(short_names(enum)) == {failure.value for failure in Failure}
 
 
 def test_fixed_parameters_are_shown_with_the_trials_own() -> None:

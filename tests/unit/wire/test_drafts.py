@@ -6,8 +6,10 @@ import pytest
 from google.protobuf import text_format
 from google.protobuf.duration_pb2 import Duration
 
+from searchd.domain.checks import draft_violations
 from searchd.domain.draft import StudyDraft
-from searchd.domain.study import Dataset, Evaluation, Goal, Objective, Scheduler, SchedulerMode, Split
+from searchd.domain.failure import Failure
+from searchd.domain.study import Dataset, Evaluation, Goal, Objective, Retry, Scheduler, SchedulerMode, Split
 from searchd.v1 import study_pb2
 from searchd.wire.drafts import decode_draft
 
@@ -73,6 +75,8 @@ def test_given_fields_are_taken_over() -> None:
         ("evaluation { folds: 5 holdout: 0.2 }", "evaluation"),
         ("budget { wall_time { seconds: 1 nanos: -1 } }", "budget.wall_time"),
         ("retry { segment_timeout { nanos: 2000000000 } }", "retry.segment_timeout"),
+        ("retry { report_timeout { nanos: 2000000000 } }", "retry.report_timeout"),
+        ("retry { retries { key: 'out_of_memry' value: 1 } }", "retry.retries.out_of_memry"),
         ("search_space { parameters { name: 'lr' } }", "search_space.lr"),
         ("search_space { parameters { uniform {} } parameters {} }", "search_space"),
         ("search_space { parameters { name: 'lr' quniform { high: 1 } } }", "search_space.lr.quniform"),
@@ -82,6 +86,36 @@ def test_given_fields_are_taken_over() -> None:
 def test_what_has_no_meaning_is_a_violation(text: str, path: str) -> None:
     """An unspecified or unknown enum, a broken duration or a missing domain is reported at its path, once."""
     assert _paths(_study(text)) == [path]
+
+
+def test_retries_are_by_failure() -> None:
+    """Those that are given replace the usual ones, and the timeout for reports is unset unless it is given."""
+    draft, violations = decode_draft(
+        _study("retry { report_timeout { seconds: 120 } retries { key: 'error' value: 1 } retries { key: 'hung' } }")
+    )
+    assert violations == ()
+    assert draft.retry == Retry(report_timeout=timedelta(minutes=2), retries={Failure.ERROR: 1, Failure.HUNG: 0})
+    assert (draft.retry.of(Failure.HUNG), draft.retry.of(Failure.WORKER_KILLED)) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "attempts", "sensible"),
+    [
+        ("retries { key: 'worker_killed' value: 5 }", 6, True),
+        ("attempts: 6 retries { key: 'worker_killed' value: 5 }", 6, True),
+        ("attempts: 3 retries { key: 'worker_killed' value: 5 }", 3, False),
+    ],
+)
+def test_attempts_and_retries_of_a_killed_worker_agree(text: str, attempts: int, sensible: bool) -> None:
+    """Retries of a killed worker give the attempts; written both ways they may not contradict each other."""
+    draft, _ = decode_draft(_study(f"trainable: 't' retry {{ {text} }}"))
+    assert (draft.retry.attempts, list(draft_violations(draft)) == []) == (attempts, sensible)
+
+
+def test_an_unknown_failure_gets_the_nearest_known_one() -> None:
+    """The remedy names it, or all there are where none is near."""
+    _, found = decode_draft(_study("retry { retries { key: 'timeout' value: 1 } retries { key: 'xyz' value: 1 } }"))
+    assert [v.remedy for v in found] == ["did you mean timed_out?", f"use one of {', '.join(Failure)}"]
 
 
 def test_all_violations_come_at_once() -> None:

@@ -44,7 +44,7 @@ evaluation:
   ladder: [[1, 3], {folds: 5, epochs: 27}]
 resources: {cpus: 1, gpus: 0.25}
 budget: {trials: 1e2, slots: 8, wall_time: 1h30m}
-retry: {attempts: 3, segment_timeout: 90s}
+retry: {attempts: 3, segment_timeout: 90s, report_timeout: 30s, retries: {out_of_memory: 2, error: 1}}
 priority: -1
 labels: {team: vision}
 """
@@ -80,6 +80,7 @@ def test_a_full_file_is_read() -> None:
     assert [(r.folds, r.epochs) for r in study.evaluation.ladder] == [(1, 3), (5, 27)]
     assert (study.budget.trials, study.budget.wall_time.seconds) == (100, 5400)
     assert (study.resources.gpus, study.retry.segment_timeout.seconds, study.priority) == (0.25, 90, -1)
+    assert (study.retry.report_timeout.seconds, dict(study.retry.retries)) == (30, {"out_of_memory": 2, "error": 1})
     assert (study.search.HasField("default_first"), study.search.default_first) == (True, False)
 
 
@@ -209,6 +210,11 @@ def test_what_comes_later_is_called_unsupported(key: str, value: Any, path: str)
         ({"budget": {"wall_time": "-5s"}}, "budget.wall_time"),
         ({"budget": {"wall_time": "99999999999d"}}, "budget.wall_time"),
         ({"budget": {"wall_time": True}}, "budget.wall_time"),
+        ({"retry": {"report_timeout": 30}}, "retry.report_timeout"),
+        ({"retry": {"retries": 3}}, "retry.retries"),
+        ({"retry": {"retries": {"error": "1"}}}, "retry.retries.error"),
+        ({"retry": {"retries": {"error": 2**31}}}, "retry.retries.error"),
+        ({"retry": {"retries": {3: 1}}}, "retry.retries.3"),
         ({"labels": {"year": 2026}}, "labels.year"),
         ({"state": "RUNNING"}, "state"),
         ({"name": "x"}, "name"),
@@ -264,6 +270,34 @@ def test_what_is_not_a_study_file_is_one_violation(text: str, expected: str) -> 
     """Broken YAML is reported with its place and never raises; nothing in it is executed."""
     (found,) = _found(text)
     assert found.startswith(expected)
+
+
+def test_what_is_checked_against_a_missing_timeout_is_left_out() -> None:
+    """A report timeout whose segment timeout cannot be read is not held against the usual one."""
+    file = read_study("retry: {segment_timeout: 30, report_timeout: 20m}")
+    assert [v.path for v in file.violations] == ["retry.segment_timeout"]
+    assert not file.study.retry.HasField("report_timeout")
+
+
+def test_control_characters_are_shown_escaped() -> None:
+    """Names and values in messages cannot command a terminal, whether they come from a file or from Python."""
+    bad = "ray:\x1b[2J"
+    written = f'"ray:{chr(92)}x1b[2J"'
+    python = study_from_mapping({"search": {"algorithm": bad}, bad: 1, "fixed": {bad: {"x": object()}}})
+    file = read_study(f"search: {{algorithm: {written}}}\n{written}: 1\n{written}: 2\n")
+    assert len(python.violations) == 3
+    assert len(file.violations) == 3
+    for violation in (*python.violations, *file.violations):
+        assert str(violation).isprintable()
+        assert r"\x1b[2J" in str(violation)
+
+
+@pytest.mark.parametrize(
+    ("text", "empty"), [("a: [", True), ("evalution: {folds: 5}", True), ("seed: 1\nfoo: 1", False), ("{}", False)]
+)
+def test_a_file_of_which_nothing_can_be_read_says_so(text: str, empty: bool) -> None:
+    """A file with mistakes and nothing else is empty; one without a mistake is not, whatever it lacks."""
+    assert read_study(text).empty is empty
 
 
 def test_python_values_are_read_as_a_file_would_have_them() -> None:
@@ -323,6 +357,7 @@ def test_a_written_study_names_its_id_and_leaves_out_what_the_server_sets() -> N
     assert mapping["search"] == {"algorithm": "tpe", "default_first": False}
     assert mapping["budget"] == {"trials": 100, "slots": 8, "wall_time": "1h30m"}
     assert mapping["evaluation"]["ladder"] == [[1, 3], [5, 27]]
+    assert mapping["retry"]["retries"] == {"error": 1, "out_of_memory": 2}
     assert not {"name", "state", "rungs"} & set(mapping)
     file = study_from_mapping(mapping)
     assert file.violations == ()

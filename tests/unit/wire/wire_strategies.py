@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from searchd.domain.card import Card, Form
 from searchd.domain.facts import Event, MeasurementAdded, ProgressPut, StudyDeleted, StudyPut, TrialPut
+from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.leaderboard import BestConfig, Entry, Leaderboard, PairedDifference
 from searchd.domain.measurement import Measurement
@@ -49,7 +50,7 @@ def _as_shown(trial: Trial) -> Trial:
             state = run.state
         elif trial.state.ended:
             state = FoldRunState.FINISHED
-        runs.append(replace(run, state=state, target=run.epoch, losses=0, scores=scores))
+        runs.append(replace(run, state=state, target=run.epoch, scores=scores))
     return replace(trial, fold_runs=tuple(runs))
 
 
@@ -131,7 +132,7 @@ specs = st.builds(
     evaluation=evaluations,
     resources=st.builds(Resources, numbers, numbers),
     budget=st.builds(Budget, st.integers(1, 10_000), st.none() | counts, st.none() | durations),
-    retry=st.builds(Retry, counts, durations),
+    retry=st.builds(Retry, counts, durations, st.none() | durations, st.dictionaries(st.sampled_from(Failure), counts)),
     priority=st.integers(-(2**31), 2**31 - 1),
     labels=st.dictionaries(names, texts, max_size=3),
 )
@@ -167,7 +168,7 @@ fold_runs = st.builds(
     target=counts,
     epoch=counts,
     attempt=counts,
-    losses=counts,
+    failures=st.lists(st.sampled_from(Failure), max_size=3).map(tuple),
     scores=st.lists(st.tuples(counts, numbers), max_size=3).map(tuple),
 )
 trials = st.builds(
@@ -185,6 +186,7 @@ trials = st.builds(
     started_at=st.none() | times,
     ended_at=st.none() | times,
     train_seconds=numbers,
+    failure=st.none() | st.sampled_from(Failure),
 )
 shown_trials = trials.map(_as_shown)
 measurements = st.builds(
