@@ -1,0 +1,1 @@
+"""Looking after a store from outside: backup, restore, and what is wrong with it."""
