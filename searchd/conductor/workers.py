@@ -156,7 +156,11 @@ def lost(mind: Mind, event: WorkerLost, now: datetime) -> None:
         _released(mind, worker, held, now)
         _interrupted(mind, held, _blame(worker, event, held, running=position == 0), event, now)
     pool = worker.pool
-    never_ready = worker.state is WorkerState.STARTING and event.cause is not LossCause.RETIRED
+    never_ready = (
+        worker.state is WorkerState.STARTING
+        and event.cause is not LossCause.RETIRED
+        and event.failure not in (Failure.NODE_LOST, Failure.PREEMPTED)
+    )
     pool.failed_starts += never_ready
     mind.cluster.remove(worker)
     mind.touched_pools.update(dict.fromkeys(mind.cluster.pools))

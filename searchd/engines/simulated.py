@@ -1,34 +1,35 @@
 """The simulated engine: the same port in virtual time, for tests, for measuring schedulers, and for trying studies."""
 
 import heapq
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
-from searchd.domain.study import StudyName
-from searchd.domain.trial import FoldRunKey, TrialNumber
+from searchd.domain.failure import Failure
+from searchd.engines.simulated_worker import (
+    Behaviour,
+    Checkpoints,
+    Epoch,
+    SimulatedWorker,
+    Surroundings,
+    VirtualClock,
+)
 from searchd.ports.engine import (
     Acknowledge,
     CancelSegment,
     CapacityChanged,
     Drain,
-    Ended,
     EngineCommand,
     EngineEvent,
     Forget,
     KillWorker,
     LossCause,
     Node,
-    Outcome,
     PoolKey,
-    Report,
     RetireWorker,
     RunSegments,
     Segment,
-    SegmentReported,
-    SegmentStarted,
     StartWorker,
     WorkerAdopted,
     WorkerId,
@@ -36,51 +37,19 @@ from searchd.ports.engine import (
     WorkerReady,
 )
 
-Held = tuple[FoldRunKey, int]
-
-
-class VirtualClock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
-        self._now = start
-
-    def now(self) -> datetime:
-        """The current virtual time."""
-        return self._now
-
-    def advance_to(self, at: datetime) -> None:
-        """Move to a time that is not before the current one."""
-        self._now = max(self._now, at)
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What training one epoch gives: metrics, and how long it took."""
-
-    metrics: Mapping[str, float]
-    duration: timedelta
-
-
-Behaviour = Callable[[Segment, int], Iterator[Epoch]]
-"""Trains a segment from the epoch after the given one. Returning ends the fold run early; raising fails it; a duration
-longer than any timeout is a hang."""
+__all__ = ["Behaviour", "Epoch", "SimulatedCluster", "SimulatedEngine", "VirtualClock"]
 
 
 @dataclass(slots=True)
-class _Worker:
-    id: WorkerId
-    pool: PoolKey
-    ready: bool = False
-    queue: deque[Segment] = field(default_factory=deque)
-    running: Segment | None = None
-    epochs: Iterator[Epoch] | None = None
-    epoch: int = 0
-    announced: bool = False
-    cancelled: set[Held] = field(default_factory=set)
-    draining: bool = False
-    sequence: int = 0
-    outbox: deque[SegmentReported] = field(default_factory=deque)
+class _Line:
+    """What connects a worker with the engine, and what waits at its ends while it is cut."""
+
+    worker: SimulatedWorker
+    adopted: bool
+    whole: bool = True
+    leaving: bool = False
+    unheard: list[EngineEvent] = field(default_factory=list)
+    untold: list[EngineCommand] = field(default_factory=list)
 
 
 class SimulatedCluster:
@@ -97,13 +66,14 @@ class SimulatedCluster:
         """
         self.clock = clock
         self.nodes = tuple(nodes)
-        self._behaviour = behaviour
+        self.attached: SimulatedEngine | None = None
         self._start = start
-        self._workers: dict[WorkerId, _Worker] = {}
-        self._checkpoints: dict[tuple[StudyName, TrialNumber], dict[FoldRunKey, int]] = {}
+        self._lines: dict[WorkerId, _Line] = {}
+        self._checkpoints = Checkpoints()
+        self._surroundings = Surroundings(clock, behaviour, self.plan, self._checkpoints, self._say, self._vacated)
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
         self._planned = 0
-        self.attached: SimulatedEngine | None = None
+        self._epoch = 0
 
     # Time
 
@@ -122,149 +92,195 @@ class SimulatedCluster:
         self.clock.advance_to(at)
         action()
 
-    # Workers
+    # What may happen to it
 
     def workers(self) -> list[WorkerId]:
         """The workers that live, in order of their start."""
-        return list(self._workers)
+        return list(self._lines)
+
+    def holding(self, name: WorkerId) -> list[Segment]:
+        """What a worker runs and has queued, in this order; empty if there is no such worker."""
+        line = self._lines.get(name)
+        return [] if line is None else line.worker.held
+
+    def running(self, name: WorkerId) -> Segment | None:
+        """What a worker runs, or None."""
+        line = self._lines.get(name)
+        return None if line is None else line.worker.running
 
     def resize(self, nodes: Sequence[Node]) -> None:
         """Change what the cluster consists of; workers stay until they are killed."""
         self.nodes = tuple(nodes)
         self._deliver(CapacityChanged(self.nodes))
 
-    def kill(self, name: WorkerId, cause: LossCause = LossCause.DIED, reason: str = "killed") -> None:
+    def kill(
+        self,
+        name: WorkerId,
+        cause: LossCause = LossCause.DIED,
+        reason: str = "killed",
+        failure: Failure = Failure.WORKER_KILLED,
+    ) -> None:
         """End a worker as its process' death would."""
-        if self._workers.pop(name, None) is not None:
-            self._deliver(WorkerLost(name, cause, reason))
+        line = self._lines.pop(name, None)
+        if line is None:
+            return
+        line.worker.alive = False
+        if line.adopted:
+            self._deliver(WorkerLost(name, cause, reason, failure=failure))
+
+    def preempt(self, name: WorkerId) -> None:
+        """Have a worker leave because its node is taken back: it saves at its next epoch, says so, and is gone."""
+        line = self._lines.get(name)
+        if line is not None:
+            line.worker.draining = line.leaving = True
+            if not line.worker.held:
+                self._vacated(line.worker)
+
+    def lose_node(self, name: str) -> None:
+        """End a node with all of its workers."""
+        for line in [line for line in self._lines.values() if line.worker.node == name]:
+            self.kill(line.worker.id, LossCause.DIED, "its node was lost", Failure.NODE_LOST)
+        self.resize([node for node in self.nodes if node.name != name])
+
+    def cut_off(self, name: WorkerId) -> None:
+        """Let nothing through to a worker nor from it; it trains on and keeps its messages.
+
+        It answers no adoption meanwhile, and is adopted when it is in reach again."""
+        if name in self._lines:
+            self._lines[name].whole = False
+
+    def reconnect(self, name: WorkerId) -> None:
+        """Let through what there is: a worker that missed an adoption is adopted now, and what it was told before is
+        void."""
+        line = self._lines.get(name)
+        if line is None or line.whole:
+            return
+        line.whole = True
+        unheard, line.unheard = line.unheard, []
+        untold, line.untold = line.untold, []
+        if line.adopted:
+            for event in unheard:
+                self._deliver(event)
+            for command in untold:
+                self.perform(command)
+        else:
+            for event in self._taken_over(line):
+                self._deliver(event)
+
+    # Commands
 
     def perform(self, command: EngineCommand) -> None:
-        """Carry out a command."""
+        """Carry out a command of the attached engine."""
         match command:
-            case StartWorker(name, pool):
-                self._workers[name] = _Worker(name, pool)
-                self.plan(self._start, lambda: self._become_ready(name))
+            case StartWorker():
+                self.start_worker(command, adopted=True)
             case RetireWorker(name):
                 self.plan(timedelta(0), lambda: self.kill(name, LossCause.RETIRED, "retired"))
             case KillWorker(name, reason):
                 self.plan(timedelta(0), lambda: self.kill(name, LossCause.KILLED, reason))
-            case RunSegments(name, segments):
-                if (worker := self._workers.get(name)) is not None:
-                    worker.queue.extend(segments)
-                    self._begin(worker)
-            case CancelSegment(name, key, attempt):
-                if (worker := self._workers.get(name)) is not None:
-                    worker.cancelled.add((key, attempt))
-            case Acknowledge(name, sequence):
-                if (worker := self._workers.get(name)) is not None:
-                    while worker.outbox and worker.outbox[0].sequence <= sequence:
-                        worker.outbox.popleft()
+            case RunSegments() | CancelSegment() | Acknowledge():
+                self._tell(command)
             case Drain():
-                for worker in self._workers.values():
-                    worker.draining = True
+                for line in self._lines.values():
+                    line.worker.draining = True
             case Forget(study, trial):
-                self._forget(study, trial)
+                self._checkpoints.forget(study, trial)
             case _:
                 assert_never(command)
+
+    def start_worker(self, command: StartWorker, *, adopted: bool) -> None:
+        """Start a worker on the first node with room for it, else on the first of all; without nodes it is lost.
+
+        One that is not ``adopted``, since an engine asked for it that has been superseded, waits for the next adoption.
+        """
+        name, pool = command.worker, command.pool
+        node = self._place(pool)
+        if node is None:
+            if adopted:
+                self._deliver(WorkerLost(name, LossCause.UNPLACED, "there are no nodes"))
+            return
+        worker = SimulatedWorker(name, pool, node.name, self._surroundings)
+        self._lines[name] = _Line(worker, adopted)
+        self.plan(self._start, lambda: self._started(worker))
+
+    # Adoption
+
+    def attach(self, engine: "SimulatedEngine", epoch: int) -> None:
+        """Have an engine adopt all workers and be the one that they obey. Of an older epoch than another one's, it
+        learns of the nodes alone: the workers refuse it."""
+        if epoch < self._epoch:
+            engine.deliver(CapacityChanged(self.nodes))
+            return
+        self._epoch = epoch
+        self.attached = engine
+        for event in list(self.adopt()):
+            engine.deliver(event)
 
     def adopt(self) -> Iterator[EngineEvent]:
         """What an engine that attaches must learn: the nodes, each worker and what it holds, and its outbox."""
         yield CapacityChanged(self.nodes)
-        for worker in self._workers.values():
-            worker.draining = False
-            held = [*([worker.running] if worker.running else []), *worker.queue]
-            yield WorkerAdopted(worker.id, worker.pool, tuple((s.key, s.attempt) for s in held))
-            yield from worker.outbox
+        for line in self._lines.values():
+            if line.whole:
+                yield from self._taken_over(line)
+            else:
+                line.adopted = False
+
+    def _taken_over(self, line: _Line) -> Iterator[EngineEvent]:
+        worker = line.worker
+        line.adopted = True
+        worker.draining = line.leaving
+        yield WorkerAdopted(worker.id, worker.pool, tuple((s.key, s.attempt) for s in worker.held))
+        yield from worker.outbox
+
+    # The rest
+
+    def _started(self, worker: SimulatedWorker) -> None:
+        if worker.alive:
+            self._say(worker, WorkerReady(worker.id))
+            worker.become_ready()
+
+    def _tell(self, command: RunSegments | CancelSegment | Acknowledge) -> None:
+        line = self._lines.get(command.worker)
+        if line is None:
+            return
+        if not line.whole:
+            line.untold.append(command)
+            return
+        match command:
+            case RunSegments(_, segments):
+                line.worker.run(segments)
+            case CancelSegment(_, key, attempt):
+                line.worker.cancel(key, attempt)
+            case Acknowledge(_, sequence):
+                line.worker.acknowledge(sequence)
+            case _:
+                assert_never(command)
+
+    def _say(self, worker: SimulatedWorker, event: EngineEvent) -> None:
+        """Send what a worker says, now or when it is in reach again."""
+        line = self._lines[worker.id]
+        if not line.whole:
+            line.unheard.append(event)
+        elif line.adopted:
+            self._deliver(event)
+
+    def _vacated(self, worker: SimulatedWorker) -> None:
+        """End a worker that is being preempted and holds nothing any more."""
+        if self._lines[worker.id].leaving:
+            self.kill(worker.id, LossCause.DIED, "its node was taken back", Failure.PREEMPTED)
 
     def _deliver(self, event: EngineEvent) -> None:
         if self.attached is not None:
             self.attached.deliver(event)
 
-    def _become_ready(self, name: WorkerId) -> None:
-        if (worker := self._workers.get(name)) is not None:
-            worker.ready = True
-            self._deliver(WorkerReady(name))
-            self._begin(worker)
-
-    def _begin(self, worker: _Worker) -> None:
-        """Start the next queued segment if the worker is free."""
-        while worker.ready and worker.running is None and worker.queue:
-            segment = worker.queue.popleft()
-            if (segment.key, segment.attempt) in worker.cancelled or worker.draining:
-                self._report(worker, segment, (), self._unwanted(worker, segment, 0))
-                continue
-            worker.running = segment
-            worker.epoch = min(self._saved(segment.key).get(segment.key, 0), segment.target - 1)
-            worker.epochs = self._behaviour(segment, worker.epoch)
-            worker.announced = False
-            self._train(worker)
-
-    def _train(self, worker: _Worker) -> None:
-        """Plan the end of the running segment's next epoch."""
-        segment = worker.running
-        if segment is None or worker.epochs is None:
-            return
-        try:
-            epoch = next(worker.epochs, None)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            self.plan(timedelta(0), lambda: self._end(worker, segment, (), Ended(Outcome.FAILED, worker.epoch, reason)))
-            return
-        if epoch is None:
-            ended = Ended(Outcome.FINISHED, worker.epoch)
-            self.plan(timedelta(0), lambda: self._end(worker, segment, (), ended))
-            return
-        if not worker.announced and epoch.duration >= timedelta(seconds=1):
-            worker.announced = True
-            self._deliver(SegmentStarted(worker.id, segment.key, segment.attempt, timedelta(0)))
-        self.plan(epoch.duration, lambda: self._epoch_done(worker, segment, epoch))
-
-    def _epoch_done(self, worker: _Worker, segment: Segment, epoch: Epoch) -> None:
-        if worker.id not in self._workers:
-            return
-        worker.epoch += 1
-        report = Report(worker.epoch, epoch.metrics, epoch.duration.total_seconds(), self.clock.now())
-        reached = worker.epoch >= segment.target
-        if (segment.key, segment.attempt) in worker.cancelled or (worker.draining and not reached):
-            self._end(worker, segment, (report,), self._unwanted(worker, segment, worker.epoch))
-        elif reached:
-            if segment.target < segment.task.evaluation.epochs:
-                self._saved(segment.key)[segment.key] = worker.epoch
-            self._end(worker, segment, (report,), Ended(Outcome.REACHED, worker.epoch))
-        else:
-            self._report(worker, segment, (report,), None)
-            self._train(worker)
-
-    def _unwanted(self, worker: _Worker, segment: Segment, epoch: int) -> Ended:
-        if (segment.key, segment.attempt) in worker.cancelled:
-            worker.cancelled.discard((segment.key, segment.attempt))
-            return Ended(Outcome.CANCELLED, epoch)
-        if epoch:
-            self._saved(segment.key)[segment.key] = epoch
-        return Ended(Outcome.DRAINED, epoch)
-
-    def _end(self, worker: _Worker, segment: Segment, reports: tuple[Report, ...], ended: Ended) -> None:
-        if worker.id not in self._workers:
-            return
-        worker.running = worker.epochs = None
-        self._report(worker, segment, reports, ended)
-        self._begin(worker)
-
-    def _report(self, worker: _Worker, segment: Segment, reports: tuple[Report, ...], ended: Ended | None) -> None:
-        worker.sequence += 1
-        message = SegmentReported(worker.id, worker.sequence, segment.key, segment.attempt, reports, ended)
-        worker.outbox.append(message)
-        self._deliver(message)
-
-    def _saved(self, key: FoldRunKey) -> dict[FoldRunKey, int]:
-        return self._checkpoints.setdefault((key.study, key.trial), {})
-
-    def _forget(self, study: StudyName, trial: TrialNumber | None) -> None:
-        if trial is not None:
-            self._checkpoints.pop((study, trial), None)
-            return
-        for saved in [s for s in self._checkpoints if s[0] == study]:
-            del self._checkpoints[saved]
+    def _place(self, pool: PoolKey) -> Node | None:
+        for node in self.nodes:
+            placed = [line.worker.pool.resources for line in self._lines.values() if line.worker.node == node.name]
+            cpus = sum(resources.cpus for resources in placed) + pool.resources.cpus
+            gpus = sum(resources.gpus for resources in placed) + pool.resources.gpus
+            if cpus <= node.cpus and gpus <= node.gpus:
+                return node
+        return self.nodes[0] if self.nodes else None
 
 
 class SimulatedEngine:
@@ -274,20 +290,23 @@ class SimulatedEngine:
         self._cluster = cluster
         self.deliver = deliver
 
-    def start(self, epoch: int) -> None:  # noqa: ARG002  # a simulated cluster has one engine at a time
+    def start(self, epoch: int) -> None:
         """Attach, adopting the workers there are."""
-        self._cluster.attached = self
-        for event in list(self._cluster.adopt()):
-            self.deliver(event)
+        self._cluster.attach(self, epoch)
 
     def perform(self, commands: Sequence[EngineCommand]) -> None:
-        """Carry out commands, in order."""
-        if self._cluster.attached is self:
-            for command in commands:
+        """Carry out commands, in order. Workers obey the newest engine only; to start some, or to forget files, any
+        can."""
+        for command in commands:
+            if self._cluster.attached is self or isinstance(command, Forget):
                 self._cluster.perform(command)
+            elif isinstance(command, StartWorker):
+                self._cluster.start_worker(command, adopted=False)
 
     def close(self, *, leave_workers: bool) -> None:
         """Detach."""
+        if self._cluster.attached is not self:
+            return
         if not leave_workers:
             for name in self._cluster.workers():
                 self._cluster.kill(name, LossCause.RETIRED, "the engine closed")

@@ -1,0 +1,1 @@
+"""Whole servers under faults in virtual time: everything that happens follows from a seed, and can be replayed."""

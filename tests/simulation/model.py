@@ -1,0 +1,341 @@
+"""An independent model of what searchd promises: it sees what becomes durable, what workers are given and do, and what
+callers and watchers are told, and says which promise is broken. It knows nothing of how anything is decided."""
+
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from searchd.domain.errors import SearchdError, StudyNotFound, TrainableQuarantined
+from searchd.domain.facts import (
+    Event,
+    Fact,
+    MeasurementAdded,
+    ProgressPut,
+    RequestAnswered,
+    StudyDeleted,
+    StudyPut,
+    TrialPut,
+    study_of,
+)
+from searchd.domain.failure import Failure
+from searchd.domain.measurement import Measurement
+from searchd.domain.study import Progress, Score, Study, StudyName, StudyState
+from searchd.domain.trial import FoldRunKey, FoldRunState, Trial, TrialState
+from searchd.ports.engine import Segment, WorkerId
+
+Run = tuple[int, FoldRunKey]
+"""A fold run, with the seed of its study: studies of one name follow each other."""
+
+
+@dataclass(slots=True)
+class Known:
+    """One life of a study, as the log tells it."""
+
+    study: Study
+    life: int
+    trials: dict[int, Trial] = field(default_factory=dict)
+    measurements: list[Measurement] = field(default_factory=list)
+    measured: set[tuple[FoldRunKey, int, int]] = field(default_factory=set)
+    progress: Progress = field(default_factory=Progress)
+
+
+class Model:
+    """What has happened, and which promises that breaks. ``broken`` gathers them, one line each."""
+
+    def __init__(self) -> None:
+        self.broken: list[str] = []
+        self.log: dict[int, Fact] = {}
+        self.studies: dict[StudyName, Known] = {}
+        self.revision = 0
+        self._epoch = 0
+        self._births: Counter[StudyName] = Counter()
+        self._deaths: dict[StudyName, list[int]] = defaultdict(list)
+        self._asked: Counter[tuple[str, StudyName]] = Counter()
+        self._refused: set[StudyName] = set()
+        self._requests: set[str] = set()
+        self._handed_out: set[tuple[Run, int]] = set()
+        self._handed: set[tuple[Run, int]] = set()
+        self._made: dict[tuple[Run, int], list[Mapping[str, float]]] = defaultdict(list)
+        self.training: Counter[tuple[Run, int]] = Counter()
+        self._given: dict[WorkerId, list[Segment]] = defaultdict(list)
+        self._killed: set[WorkerId] = set()
+        self._ailed: Counter[tuple[Run, Failure]] = Counter()
+
+    def breaks(self, promise: str, detail: object) -> None:
+        """Note a broken promise."""
+        self.broken.append(f"{promise}: {detail}")
+
+    def expect(self, holds: bool, promise: str, detail: object) -> None:
+        """Note a promise as broken unless it holds."""
+        if not holds:
+            self.breaks(promise, detail)
+
+    # What becomes durable
+
+    def epoch_begun(self, epoch: int) -> None:
+        """A writer's epoch has begun."""
+        self.expect(epoch == self._epoch + 1, "epochs count up by one", (self._epoch, epoch))
+        self._epoch = epoch
+
+    def committed(self, epoch: int | None, facts: Sequence[Fact], revision: int) -> None:
+        """Facts have been written."""
+        self.expect(epoch == self._epoch, "nobody writes whose epoch is over", f"{epoch} in {self._epoch}")
+        self.expect(revision == self.revision + len(facts), "revisions are contiguous", (self.revision, revision))
+        for fact in facts:
+            self.revision += 1
+            self.log[self.revision] = fact
+            self._take(fact)
+        for fact in facts:
+            if isinstance(fact, ProgressPut) and fact.study in self.studies:
+                self._recount(self.studies[fact.study])
+
+    def _take(self, fact: Fact) -> None:
+        name = study_of(fact)
+        known = None if name is None else self.studies.get(name)
+        match fact:
+            case StudyPut(study):
+                self._study_put(known, study)
+            case RequestAnswered(request_id):
+                self.expect(request_id not in self._requests, "a request has its effect once", request_id)
+                self._requests.add(request_id)
+            case _ if known is None:
+                self.breaks("facts are about studies that exist", fact)
+            case StudyDeleted(study):
+                self.expect(known.study.state.ended, "only what has ended is deleted", study)
+                self._deaths[study].append(self.revision)
+                self._within(study, len(self._deaths[study]), "delete")
+                del self.studies[study]
+            case ProgressPut(_, progress):
+                known.progress = progress
+            case TrialPut(trial):
+                self._trial_put(known, trial)
+            case MeasurementAdded(_, measurement):
+                self._measured(known, measurement)
+
+    def _study_put(self, known: Known | None, study: Study) -> None:
+        if known is None:
+            self._births[study.name] += 1
+            self._within(study.name, self._births[study.name], "create")
+            self.studies[study.name] = Known(study, self._births[study.name])
+            return
+        self.expect(not known.study.state.ended, "a study that has ended never changes", study.name)
+        if study.state.ended:
+            left = [trial.number for trial in known.trials.values() if not trial.state.ended]
+            self.expect(not left, "a study ends after its trials", (study.name, left))
+        if study.state is StudyState.SUCCEEDED:
+            full = [trial for trial in known.trials.values() if trial.state is TrialState.COMPLETED]
+            self.expect(bool(full), "a study succeeds by a trial that is complete", study.name)
+        known.study = study
+
+    def _within(self, name: StudyName, count: int, what: str) -> None:
+        self.expect(count <= self._asked[what, name], f"nothing is done that nobody asked for ({what})", name)
+
+    def _trial_put(self, known: Known, trial: Trial) -> None:
+        label = f"{trial.study} trial {trial.number}"
+        before = known.trials.get(trial.number)
+        if before is None:
+            self.expect(trial.number == len(known.trials) + 1, "trials are numbered without gaps", label)
+        else:
+            self.expect(not before.state.ended, "a trial reaches a final state once and keeps it", label)
+        runs_before = before.fold_runs if before is not None else ()
+        for index, run in enumerate(trial.fold_runs):
+            key = FoldRunKey(trial.study, trial.number, run.repeat, run.fold)
+            old = runs_before[index] if index < len(runs_before) else None
+            attempt = old.attempt if old is not None else 0
+            if run.state is FoldRunState.HANDED_OUT:
+                again = old is not None and old.state is FoldRunState.HANDED_OUT and run.attempt == attempt
+                self.expect(again or run.attempt == attempt + 1, "each hand-out is a new attempt", (key, run.attempt))
+                self._handed_out.add(((known.study.spec.seed, key), run.attempt))
+            else:
+                self.expect(run.attempt == attempt, "attempts only grow, by being handed out", (key, run.attempt))
+            failures = old.failures if old is not None else ()
+            self.expect(run.failures[: len(failures)] == failures, "failures are not forgotten", key)
+        known.trials[trial.number] = trial
+        if trial.state is TrialState.COMPLETED:
+            self._completed(known, trial)
+        if trial.state in (TrialState.FAILED, TrialState.INFEASIBLE):
+            self._blamed(known, trial)
+
+    def _completed(self, known: Known, trial: Trial) -> None:
+        """Every fold run has a score at the top rung, and each score is that of a measurement in the log."""
+        spec = known.study.spec
+        top = spec.ladder[-1]
+        label = f"{trial.study} trial {trial.number}"
+        scores: list[float] = []
+        for run in trial.fold_runs:
+            key = FoldRunKey(trial.study, trial.number, run.repeat, run.fold)
+            found = [
+                (m.epoch, m.metrics[spec.objective.metric])
+                for m in known.measurements
+                if (m.trial, m.repeat, m.fold) == (trial.number, run.repeat, run.fold)
+                and spec.objective.metric in m.metrics
+            ]
+            for epoch, score in run.scores:
+                if spec.evaluation.score is Score.LAST:
+                    ok = (epoch, score) in found
+                else:
+                    ok = score in [value for at, value in found if at <= epoch]
+                self.expect(ok, "scores are those of measurements in the log", (key, epoch, score))
+            last = run.score_at(top.epochs)
+            if last is not None:
+                scores.append(last)
+        self.expect(len(scores) == top.folds, "a complete trial has the scores of all its folds", label)
+        mean = statistics.fmean(scores) if scores else math.nan
+        self.expect(bool(trial.scores) and trial.scores[-1] == mean, "a trial's score is its folds' mean", label)
+
+    def _blamed(self, known: Known, trial: Trial) -> None:
+        """A trial fails only by failures of its own, more than its study retries."""
+        failure = trial.failure
+        label = f"{trial.study} trial {trial.number}, {failure}: {trial.reason}"
+        if failure is None:
+            self.breaks("a trial that failed says by what", label)
+            return
+        retries = known.study.spec.retry.of(failure)
+        most = max(
+            (
+                self._ailed[(known.study.spec.seed, FoldRunKey(trial.study, trial.number, r.repeat, r.fold)), failure]
+                for r in trial.fold_runs
+            ),
+            default=0,
+        )
+        self.expect(most > retries, "no trial fails for what is not its fault", f"{label} ({most} of {retries})")
+
+    def _measured(self, known: Known, m: Measurement) -> None:
+        key = FoldRunKey(known.study.name, m.trial, m.repeat, m.fold)  # type: ignore[arg-type]
+        run = (known.study.spec.seed, key)
+        label = (key, m.attempt, m.epoch)
+        self.expect((run, m.attempt) in self._handed, "measurements come from attempts that were handed out", label)
+        trial = known.trials.get(m.trial)
+        current = None
+        if trial is not None:
+            current = next((r for r in trial.fold_runs if (r.repeat, r.fold) == (m.repeat, m.fold)), None)
+        accepted = current is not None and current.state is FoldRunState.HANDED_OUT and current.attempt == m.attempt
+        self.expect(accepted, "only the newest attempt is listened to", label)
+        self.expect((key, m.attempt, m.epoch) not in known.measured, "no epoch is measured twice", label)
+        same = any(made == m.metrics for made in self._made[run, m.epoch])
+        self.expect(same, "measurements are what the worker measured", label)
+        known.measured.add((key, m.attempt, m.epoch))
+        known.measurements.append(m)
+
+    def _recount(self, known: Known) -> None:
+        """The counts that go with a batch are those of the log at its end."""
+        name, progress = known.study.name, known.progress
+        counts = Counter(trial.state for trial in known.trials.values())
+        self.expect(dict(progress.trials) == dict(counts), "counts equal a recount (trials)", (name, progress, counts))
+        rungs = [sum(t.rung > rung for t in known.trials.values()) for rung in range(len(known.study.spec.ladder))]
+        self.expect(list(progress.rungs) == rungs, "counts equal a recount (rungs)", (name, progress.rungs, rungs))
+        epochs = len(known.measurements)
+        self.expect(progress.epochs == epochs, "counts equal a recount (epochs)", (name, progress.epochs, epochs))
+
+    # What workers are given and do
+
+    def handed(self, worker: WorkerId, segment: Segment) -> None:
+        """A server hands a segment out."""
+        run = (segment.task.seed, segment.key)
+        self.expect((run, segment.attempt) in self._handed_out, "what is done is durable before", segment.key)
+        self.expect((run, segment.attempt) not in self._handed, "an attempt is handed out once", (run, segment.attempt))
+        self._handed.add((run, segment.attempt))
+        self._given[worker].append(segment)
+        if worker in self._killed:
+            self.ailed(segment, Failure.WORKER_KILLED)
+
+    def killed(self, worker: WorkerId) -> None:
+        """A worker is killed, which may be laid to whatever nobody has heard the end of that it was given, or was about
+        to be given."""
+        self._killed.add(worker)
+        given = {((segment.task.seed, segment.key), segment.attempt) for segment in self._given[worker]}
+        for known in self.studies.values():
+            for trial in known.trials.values():
+                for run in trial.fold_runs:
+                    place = known.study.spec.seed, FoldRunKey(trial.study, trial.number, run.repeat, run.fold)
+                    out = (place, run.attempt)
+                    if run.state is FoldRunState.HANDED_OUT and (out in given or out not in self._handed):
+                        self._ailed[place, Failure.WORKER_KILLED] += 1
+
+    def trained(self, segment: Segment, epoch: int, metrics: Mapping[str, float]) -> None:
+        """A worker trains an epoch."""
+        run = (segment.task.seed, segment.key)
+        self.training[run, epoch] += 1
+        self._made[run, epoch].append(dict(metrics))
+
+    def ailed(self, segment: Segment, failure: Failure) -> None:
+        """Something happened that the fold run may be blamed for."""
+        self._ailed[(segment.task.seed, segment.key), failure] += 1
+        if failure is Failure.HUNG:
+            self._ailed[(segment.task.seed, segment.key), Failure.TIMED_OUT] += 1
+
+    # What callers are told
+
+    def asked(self, what: str, name: StudyName, request_id: str) -> None:
+        """Somebody begins to ask for something, once or more often."""
+        self._asked[what, name] += 1
+
+    def answered(self, what: str, name: StudyName, request_id: str, answer: object) -> None:
+        """Somebody is told that it was done, or why not."""
+        known = self.studies.get(name)
+        deaths, births = len(self._deaths[name]), self._births[name]
+        if isinstance(answer, TrainableQuarantined) and what == "create":
+            self._refused.add(name)
+            return
+        if isinstance(answer, StudyNotFound) and what in ("stop", "delete"):
+            self.expect(deaths == births > 0, "a study exists until it is deleted", (request_id, answer))
+            return
+        if isinstance(answer, SearchdError):
+            self.breaks("requests that are right are carried out", f"{request_id}: {type(answer).__name__}: {answer}")
+            return
+        promise = "what is acknowledged is durable"
+        match what:
+            case "create":
+                self.expect(births == self._asked["create", name], promise, request_id)
+            case "stop":
+                stopping = known is None or known.study.state is StudyState.STOPPING or known.study.state.ended
+                self.expect(births > 0 and stopping, promise, request_id)
+            case _:
+                self.expect(deaths == self._asked["delete", name], promise, request_id)
+
+    def watched(self, watcher: str, name: StudyName, seen: int, event: Event) -> None:
+        """A watcher that has seen everything up to a revision sees an event."""
+        label = f"{watcher} at {seen}: {event.revision}"
+        self.expect(event.revision > seen, "a watcher sees each event once, in order", label)
+        fact = self.log.get(event.revision)
+        self.expect(fact == event.fact, "a watcher sees what is in the log", label)
+        for revision in range(seen + 1, event.revision):
+            missed = self.log[revision]
+            if isinstance(missed, RequestAnswered) or study_of(missed) != name:
+                continue
+            if isinstance(missed, StudyDeleted):
+                excused = seen == 0
+            else:
+                excused = any(revision < death <= self.revision for death in self._deaths[name])
+            self.expect(excused, "a watcher misses nothing", f"{label}, not {revision} {type(missed).__name__}")
+
+    # For those who wait
+
+    def life(self, name: StudyName) -> int:
+        """How many studies of that name there have been."""
+        return self._births[name]
+
+    def ended(self, name: StudyName, life: int) -> bool:
+        """Whether that life of the study has ended."""
+        known = self.studies.get(name)
+        return known is None or known.life != life or known.study.state.ended
+
+    def over(self, name: StudyName) -> bool:
+        """Whether a study of that name was there, and there is none now that has not ended."""
+        known = self.studies.get(name)
+        return self._births[name] > 0 and (known is None or known.study.state.ended)
+
+    def gone(self, name: StudyName) -> bool:
+        """Whether a study of that name was there and none is now."""
+        return self._births[name] > 0 and name not in self.studies
+
+    def never_created(self, name: StudyName) -> bool:
+        """Whether a study of that name was refused for good, and none is there."""
+        return name in self._refused and name not in self.studies
+
+    def set_aside(self, name: StudyName) -> bool:
+        """Whether the study is paused and waits for somebody to stop it."""
+        known = self.studies.get(name)
+        return known is not None and known.study.state is StudyState.PAUSED
