@@ -156,11 +156,7 @@ def lost(mind: Mind, event: WorkerLost, now: datetime) -> None:
         _released(mind, worker, held, now)
         _interrupted(mind, held, _blame(worker, event, held, running=position == 0), event, now)
     pool = worker.pool
-    never_ready = (
-        worker.state is WorkerState.STARTING
-        and event.cause is not LossCause.RETIRED
-        and event.failure not in (Failure.NODE_LOST, Failure.PREEMPTED)
-    )
+    never_ready = worker.state is WorkerState.STARTING and event.cause is LossCause.UNPLACED
     pool.failed_starts += never_ready
     mind.cluster.remove(worker)
     mind.touched_pools.update(dict.fromkeys(mind.cluster.pools))

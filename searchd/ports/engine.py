@@ -121,7 +121,8 @@ class WorkerReady:
 class WorkerAdopted:
     """At start: a worker of an earlier server lives; ``holding`` is what it runs or has queued, as (key, attempt).
 
-    What its outbox held follows as SegmentReported events.
+    What its outbox held follows as SegmentReported events. A worker that cannot answer is adopted with what is known
+    of it from outside, which may include segments whose end it has yet to report; its outbox then follows later.
     """
 
     worker: WorkerId

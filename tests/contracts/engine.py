@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 import pytest
 
+from searchd.domain.failure import Failure
 from searchd.domain.study import Evaluation, Resources, study_name
 from searchd.domain.trial import FoldRunKey, TrialNumber
 from searchd.ports.engine import (
@@ -31,9 +32,12 @@ from searchd.ports.engine import (
     WorkerLost,
     WorkerReady,
 )
+from searchd.worker.sources import fingerprint, source_files
 
 STUDY = study_name("default", "engines")
-POOL = PoolKey("c0de00c0de00", Resources(cpus=1.0, gpus=0.0))
+TRAINABLES = "tests.integration.ray.ray_trainables"
+"""The module whose trainables are run; real workers run no others than those of their pool's code."""
+POOL = PoolKey(fingerprint(source_files(TRAINABLES)), Resources(cpus=1.0, gpus=0.0))
 W1 = WorkerId("one")
 W2 = WorkerId("two")
 
@@ -207,7 +211,7 @@ class EngineContract:
         assert outcomes(ready.events) == [(1, Outcome.REACHED), (2, Outcome.REACHED)]
 
     def test_a_dead_worker_is_lost_once(self, ready: EngineHarness) -> None:
-        """A worker whose process ends is reported as DIED, once, and other workers go on."""
+        """A worker whose process is killed is reported as DIED of that, once, and other workers go on."""
         ready.perform(StartWorker(W2, POOL), RunSegments(W1, (segment(1, trainable="hangs"),)))
         ready.run_until(lambda: len(of(ready.events, WorkerReady)) == 2)
         ready.crash(W1)
@@ -215,7 +219,7 @@ class EngineContract:
         ready.perform(RunSegments(W1, (segment(3),)), RunSegments(W2, (segment(2),)))
         ready.run_until(lambda: len(outcomes(ready.events)) == 1)
         lost = of(ready.events, WorkerLost)
-        assert [(event.worker, event.cause) for event in lost] == [(W1, LossCause.DIED)]
+        assert [(e.worker, e.cause, e.failure) for e in lost] == [(W1, LossCause.DIED, Failure.WORKER_KILLED)]
         assert lost[0].reason
         assert "\n" not in lost[0].reason
 

@@ -18,10 +18,12 @@ from searchd.domain.trial import TrialNumber
 from searchd.ports.engine import Ended, Outcome, PoolKey, Report, Segment, Task, WorkerId
 from searchd.trainable import registered
 from searchd.worker.messages import WorkerSettings
+from searchd.worker.sources import fingerprint
 from searchd.worker.trial_run import try_once
 from searchd.worker.worker import Worker
 
 DATA = str(Path(__file__).parents[1] / "data")
+CODE = fingerprint([Path(DATA) / "tune_trainables_for_tests.py"])
 SEED = 7
 
 
@@ -35,10 +37,10 @@ class Clock:
 class NoData:
     """These trainables have data of their own."""
 
-    def load(self, dataset: Dataset) -> Any:
+    def load(self, dataset: Dataset, fingerprint: str) -> Any:
         raise AssertionError("nobody asks")
 
-    def split(self, dataset: Dataset, evaluation: Evaluation, repeat: int, fold: int) -> Any:
+    def split(self, dataset: Dataset, evaluation: Evaluation, repeat: int, fold: int, fingerprint: str) -> Any:
         raise AssertionError("nobody asks")
 
 
@@ -54,7 +56,7 @@ def run(storage: Path, *segments: Segment) -> list[tuple[list[Report], Ended]]:
     worker = Worker(
         WorkerSettings(
             WorkerId("w1"),
-            PoolKey("c0de", Resources()),
+            PoolKey(CODE, Resources()),
             ("tune_trainables_for_tests",),
             (DATA,),
             storage,

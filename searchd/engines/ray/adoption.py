@@ -1,101 +1,132 @@
 """Finds the workers that an earlier server left, and takes them over."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from searchd.engines.ray.calls import Adopt, packed, unpacked
+from searchd.domain.study import Resources, StudyName
+from searchd.domain.trial import FoldRunKey, TrialNumber
+from searchd.engines.ray.actors import answers_of, kill, named_actors
+from searchd.engines.ray.calls import Adopt, Taken, packed, unpacked
 from searchd.engines.ray.remote import RemoteWorker, Surroundings
-from searchd.ports.engine import WorkerAdopted, WorkerId
-from searchd.worker.messages import PROTOCOL_VERSION, Adopted, Reply
+from searchd.ports.engine import PoolKey, WorkerAdopted, WorkerId
+from searchd.worker.messages import PROTOCOL_VERSION, StaleEpoch
 
 _logger = logging.getLogger(__name__)
 
-_PREFIX = "worker-"
+_ACTOR_TIMEOUT = timedelta(seconds=30)
+"""An actor that lives answers at once, on a machine that has no time for it later; one without a place never does."""
 
-
-def actor_name(worker: WorkerId) -> str:
-    """The name of a worker's actor in the server's namespace."""
-    return f"{_PREFIX}{worker}"
+_PROCESS_TIMEOUT = timedelta(seconds=2)
+"""A process may take longer than any timeout, since its code need not let other threads run: it is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdoptedWorker:
-    """A worker that was taken over, what to tell of it, and the reply that holds its outbox."""
+    """A worker that was taken over, what to tell of it, and how it goes on.
+
+    Attributes:
+        worker: The worker.
+        event: To be delivered first.
+        taken: The process's answer, if it came in time.
+        awaited: The reference of that answer, if it did not.
+        leaving: Whether it speaks another version, and is to leave when it has saved what it holds.
+    """
 
     worker: RemoteWorker
     event: WorkerAdopted
-    reply: Reply
+    taken: Taken | None = None
+    awaited: Any = None
+    leaving: bool = False
 
 
-def adopt_all(surroundings: Surroundings, timeout: timedelta) -> Sequence[AdoptedWorker]:
-    """Take over all workers of the namespace, at the same time; those that cannot be taken over are ended.
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """What an actor knows of its worker."""
 
-    Args:
-        surroundings: What the workers will share.
-        timeout: How long a worker may take to answer each of two calls.
+    protocol: int
+    epoch: int
+    pool: PoolKey
+    holding: tuple[tuple[FoldRunKey, int], ...]
+
+
+def adopt_all(surroundings: Surroundings) -> Sequence[AdoptedWorker]:
+    """Take over all workers of the namespace, at the same time.
+
+    Actors that do not answer are ended, and so are workers whose process has ended. Those of a newer server are left
+    alone. Idle ones that speak another version are told to leave, and not heard of again.
+
+    Raises:
+        RayUnavailable: the cluster does not answer.
     """
-    handles = dict(named_actors())
+    handles = named_actors()
+    accounts = dict(_accounts(handles, surroundings.epoch))
     call = packed(Adopt(surroundings.epoch))
-    # A stranger's handle has no such method.
-    calls = {name: handle.call.remote(call) for name, handle in handles.items() if hasattr(handle, "call")}
-    answers = _gathered(calls, timeout)
-    workers: dict[WorkerId, tuple[RemoteWorker, Adopted]] = {}
-    for name, answer in answers.items():
-        if isinstance(answer, Adopted) and answer.protocol == PROTOCOL_VERSION:
-            workers[name] = RemoteWorker(name, handles[name], surroundings), answer
-    outboxes = _gathered({name: worker.adopted(told.holding) for name, (worker, told) in workers.items()}, timeout)
-    taken = []
+    calls = {
+        name: handles[name].call.remote(call) for name, told in accounts.items() if told.protocol == PROTOCOL_VERSION
+    }
+    answers = answers_of(calls, _PROCESS_TIMEOUT)
+    adopted = []
+    for name, told in accounts.items():
+        worker = RemoteWorker(name, surroundings, handles[name])
+        event = WorkerAdopted(name, told.pool, told.holding)
+        if name not in calls:
+            _logger.warning("worker %s speaks version %d and is told to leave", name, told.protocol)
+            if told.holding:
+                adopted.append(AdoptedWorker(worker, event, leaving=True))
+            else:
+                handles[name].leave.remote()
+        elif name not in answers:
+            _logger.warning("worker %s is silent; what it holds is known, and it will be heard when it can", name)
+            adopted.append(AdoptedWorker(worker, event, awaited=calls[name]))
+        elif (taken := _taken(name, handles[name], answers[name])) is not None:
+            event = WorkerAdopted(name, told.pool, taken.told.holding)
+            adopted.append(AdoptedWorker(worker, event, taken=taken))
+    return adopted
+
+
+def _accounts(handles: Mapping[WorkerId, Any], epoch: int) -> Iterator[tuple[WorkerId, _Account]]:
+    """What the actors tell of those workers that can be taken over, in the order of their names."""
+    calls = {name: handle.account.remote(epoch) for name, handle in handles.items() if hasattr(handle, "account")}
+    answers = answers_of(calls, _ACTOR_TIMEOUT)
     for name, handle in handles.items():
-        reply = outboxes.get(name)
-        if not isinstance(reply, Reply):
-            _logger.warning(
-                "worker %s could not be taken over and is ended: %s",
-                name,
-                reply or answers.get(name, "it is no worker"),
-            )
+        try:
+            account = _account(answers[name])
+        except Exception as error:  # whatever a stranger may answer
+            _logger.warning("worker %s cannot be taken over and is ended: %r", name, error)
             kill(handle)
             continue
-        worker, told = workers[name]
-        taken.append(AdoptedWorker(worker, WorkerAdopted(name, told.pool, told.holding), reply))
-    return taken
+        if account.epoch == epoch:
+            yield name, account
+        else:
+            _logger.warning("worker %s belongs to a newer server", name)
 
 
-def named_actors() -> Iterator[tuple[WorkerId, Any]]:
-    """The actors of this namespace's workers, with their ids."""
-    import ray  # noqa: PLC0415  # not before its environment is in place
-
-    for name in sorted(ray.util.list_named_actors()):
-        if name.startswith(_PREFIX):
-            try:
-                handle = ray.get_actor(name)
-            except ValueError:  # it ended meanwhile
-                continue
-            yield WorkerId(name.removeprefix(_PREFIX)), handle
-
-
-def kill(handle: Any) -> None:
-    """End an actor's process at once, whatever it does."""
-    import ray  # noqa: PLC0415  # not before its environment is in place
-
-    ray.kill(handle, no_restart=True)
+def _account(answer: Any) -> _Account:
+    if isinstance(answer, Exception):
+        raise answer
+    pool = answer["pool"]
+    holding = tuple(
+        (FoldRunKey(StudyName(study), TrialNumber(trial), repeat, fold), attempt)
+        for study, trial, repeat, fold, attempt in answer["holding"]
+    )
+    resources = Resources(cpus=pool["cpus"], gpus=pool["gpus"])
+    return _Account(answer["protocol"], answer["epoch"], PoolKey(pool["code"], resources), holding)
 
 
-def _gathered(references: dict[WorkerId, Any], timeout: timedelta) -> dict[WorkerId, object]:
-    """What each call was answered with, errors among it; a string for one that did not return in time."""
-    import ray  # noqa: PLC0415  # not before its environment is in place
-
-    if not references:
-        return {}
-    done, _ = ray.wait(list(references.values()), num_returns=len(references), timeout=timeout.total_seconds())
-    gathered: dict[WorkerId, object] = {}
-    for name, reference in references.items():
-        gathered[name] = "it did not answer in time"
-        if reference in done:
-            try:
-                gathered[name] = unpacked(ray.get(reference))
-            except Exception as error:  # whatever a worker of another version may raise
-                gathered[name] = error
-    return gathered
+def _taken(name: WorkerId, handle: Any, answer: Any) -> Taken | None:
+    """The process's answer; None if it has none, and then what the worker held must be handed out again."""
+    try:
+        if isinstance(answer, Exception):
+            raise answer
+        taken: Taken = unpacked(answer)
+    except StaleEpoch as error:
+        _logger.warning("worker %s: %s", name, error)
+    except Exception as error:  # Ray's errors for a worker that is gone are of no one family
+        _logger.warning("worker %s cannot be taken over: %s", name, error)
+        kill(handle)
+    else:
+        return taken
+    return None

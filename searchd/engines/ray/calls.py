@@ -1,7 +1,7 @@
 """What an engine and a worker's process say to each other: calls and answers as bytes.
 
-Bytes, since Ray copies them where other values pass through its pickler, and since the actor in between need not look
-inside. Free of Ray, which must not be loaded before its environment is in place.
+Bytes, since Ray copies them where other values pass through its pickler. Every call carries the epoch of the server
+that makes it. Free of Ray, which must not be loaded before its environment is in place.
 """
 
 import pickle
@@ -14,7 +14,7 @@ from typing import Any
 from searchd.domain.errors import SearchdError
 from searchd.domain.trial import FoldRunKey
 from searchd.ports.engine import Segment
-from searchd.worker.messages import WorkerSettings
+from searchd.worker.messages import Adopted, Reply, WorkerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +31,32 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Call of ``Worker.adopt``; answered by Adopted."""
+    """Call of ``Worker.adopt``, then of a first exchange; answered by Taken."""
 
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A worker was taken over: what it runs or has queued, and what its outbox had kept."""
+
+    told: Adopted
+    outbox: Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
     """Call of ``Worker.drain``; answered by None."""
 
+    epoch: int
+
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Call of ``Worker.retire``; answered by None."""
+    """Call of ``Worker.retire``; answered by None. ``heard`` says whether anybody will fetch its last messages."""
+
+    epoch: int
+    heard: bool = True
 
 
 Call = Exchange | Adopt | Drain | Retire
@@ -64,6 +77,10 @@ class Beginning:
     data_roots: tuple[Path, ...]
 
 
+PREEMPTED_STATUS = 128 + signal.SIGTERM
+"""Exit code of a process that was told to leave by SIGTERM, and has saved what it held."""
+
+
 class ProcessEnded(SearchdError):  # noqa: N818  # named for what went wrong
     """The process that trained is gone; ``status`` is its exit code, or minus the signal that ended it."""
 
@@ -71,7 +88,14 @@ class ProcessEnded(SearchdError):  # noqa: N818  # named for what went wrong
         super().__init__(status)
         self.status = status
 
+    @property
+    def preempted(self) -> bool:
+        """Whether it was told to end, as processes are whose node is taken back."""
+        return self.status in (PREEMPTED_STATUS, -signal.SIGTERM)
+
     def __str__(self) -> str:
+        if self.status == PREEMPTED_STATUS:
+            return "its process was told to end by SIGTERM, and left"
         if self.status >= 0:
             return f"its process ended with exit code {self.status}"
         name = signal.Signals(-self.status).name

@@ -2,22 +2,27 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
+from searchd.domain.failure import Failure
 from searchd.engines.ray import connection
-from searchd.engines.ray.adoption import actor_name, adopt_all, kill, named_actors
-from searchd.engines.ray.calls import Beginning, packed
+from searchd.engines.ray.actors import end_actors, kill, named_actors
+from searchd.engines.ray.adoption import AdoptedWorker, adopt_all
+from searchd.engines.ray.calls import Beginning
 from searchd.engines.ray.errors import RayUnavailable
-from searchd.engines.ray.local import answers
-from searchd.engines.ray.losses import log_tail, reason_of
+from searchd.engines.ray.keeper import Concerns, Keeper
+from searchd.engines.ray.local import LocalCluster
+from searchd.engines.ray.losses import failure_of, log_tail, reason_of
 from searchd.engines.ray.mailbox import Mailbox
-from searchd.engines.ray.remote import RemoteWorker, Surroundings
+from searchd.engines.ray.remote import Departure, RemoteWorker, Surroundings
+from searchd.engines.ray.starter import Starter
+from searchd.failpoints import reach
 from searchd.ports.engine import (
     Acknowledge,
     CancelSegment,
@@ -37,13 +42,17 @@ from searchd.ports.engine import (
     WorkerLost,
 )
 from searchd.worker.files import Storage
-from searchd.worker.messages import WorkerSettings
+from searchd.worker.messages import StaleEpoch, WorkerSettings
 
 _logger = logging.getLogger(__name__)
 
-_ADOPTION_TIMEOUT = timedelta(seconds=5)
 _LEAVING_TIMEOUT = timedelta(seconds=10)
+_END_TIMEOUT = timedelta(seconds=2)
 _PARTING_SECONDS = 1.0
+
+_RETIRED = Departure(LossCause.RETIRED, "retired")
+_OUTDATED = Departure(LossCause.RETIRED, "it was started by another version of searchd", Failure.PREEMPTED)
+_CUT_OFF = Departure(LossCause.DIED, "the connection to Ray was lost", Failure.NODE_LOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,8 @@ class RayEngineSettings:
     """How to reach Ray, and what workers need to know.
 
     Attributes:
-        address: Host and port of the cluster's control service.
+        cluster: Says where Ray is, and starts it if need be; it may block. Called when the engine is started for the
+            first time, and again whenever the cluster was lost. Raises RayUnavailable if there is none.
         namespace: Namespace of the workers' names: the same for all servers of one store, and no others.
         storage: Root of checkpoints, logs and artifacts, on a file system that all nodes share.
         data_cache: Folder of each node for cached datasets.
@@ -59,13 +69,15 @@ class RayEngineSettings:
         modules: Modules that register trainables; a worker imports them before it is ready.
         search_path: Folders in which workers look for modules before the usual ones.
         installed: Whether trainables are looked for among the installed entry points too.
-        environment: What this process must have in its environment for Ray; a local cluster says.
+        checkpoints: Root of the checkpoints, a folder or a URI; None means a folder under ``storage``.
         grace: A worker leaves when no server has spoken to it for so long.
         placement_timeout: A worker that is not ready by then is given up.
+        outdated_timeout: A worker of another version that holds work has so long to reach its next epoch.
+        cut_off_timeout: Workers that can still be reached when the cluster is lost have so long to save what they hold.
         poll_interval: Between looks at the cluster's nodes.
     """
 
-    address: str
+    cluster: Callable[[], LocalCluster]
     namespace: str
     storage: Path
     data_cache: Path
@@ -73,14 +85,16 @@ class RayEngineSettings:
     modules: tuple[str, ...] = ()
     search_path: tuple[str, ...] = ()
     installed: bool = True
-    environment: Mapping[str, str] = field(default_factory=dict)
+    checkpoints: str | None = None
     grace: timedelta = timedelta(minutes=5)
     placement_timeout: timedelta = timedelta(seconds=60)
-    poll_interval: timedelta = timedelta(seconds=5)
+    outdated_timeout: timedelta = timedelta(minutes=10)
+    cut_off_timeout: timedelta = timedelta(seconds=15)
+    poll_interval: timedelta = timedelta(seconds=2)
 
 
 class RayEngine:
-    """Implements the Engine port.
+    """Implements the Engine port. Ray is neither loaded nor needed before ``start``.
 
     Events are delivered from the thread that calls ``start`` until that returns, then from a thread of the engine's
     own, one after the other; ``deliver`` must not block.
@@ -89,19 +103,20 @@ class RayEngine:
     def __init__(self, settings: RayEngineSettings, deliver: Callable[[EngineEvent], None]) -> None:
         self._settings = settings
         self._deliver = deliver
-        self._storage = Storage(settings.storage.absolute())
+        self._storage = Storage(settings.storage.absolute(), settings.checkpoints)
         self._mailbox = Mailbox("ray-engine")
+        self._starter = Starter()
         self._files = ThreadPoolExecutor(1, "ray-engine-files")
         self._closing = threading.Event()
         self._starting = threading.Lock()
-        self._poller = threading.Thread(target=self._poll, name="ray-engine-poll", daemon=True)
+        concerns = Concerns(self._seen, self._lose, self._regain)
+        self._keeper = Keeper(settings.cluster, settings.namespace, settings.poll_interval, concerns)
+        self._parted = threading.Event()
         # From here on touched by the mailbox's thread alone, once it is open.
         self._surroundings = Surroundings(0, self._mailbox, deliver, self._died)
         self._workers: dict[WorkerId, RemoteWorker] = {}
         self._nodes: tuple[Node, ...] = ()
         self._connected = False
-        self._address = settings.address
-        self._remote_class: Any = None
 
     def start(self, epoch: int) -> None:
         """See Engine.
@@ -112,23 +127,39 @@ class RayEngine:
         with self._starting:
             if self._closing.is_set():
                 raise RayUnavailable("the engine is closed", "start another one")
-            if self._poller.is_alive():
-                attached: Future[None] = Future()
-                self._mailbox.put(partial(self._attach_again, epoch, attached))
-                attached.result()
-                return
-            self._connect()
-            self._attach(epoch)
-            self._mailbox.open()
-            self._poller.start()
+            reach("adopt.begun")
+            if self._keeper.watching:
+                self._in_mailbox(partial(self._attach, epoch))
+            else:
+                self._begin(epoch)
+            reach("adopt.done")
 
-    def _attach_again(self, epoch: int, attached: "Future[None]") -> None:
+    def _begin(self, epoch: int) -> None:
+        self._keeper.connect()
+        self._connected = True
         try:
             self._attach(epoch)
-        except Exception as error:  # it belongs to whoever waits
-            attached.set_exception(error)
-        else:
-            attached.set_result(None)
+        except Exception:
+            self._connected = False
+            connection.disconnect()
+            raise
+        self._mailbox.open()
+        self._keeper.watch()
+
+    def _in_mailbox(self, action: Callable[[], None]) -> None:
+        """Have the mailbox's thread do something, and wait until it has; what it raises is raised here."""
+        done: Future[None] = Future()
+
+        def act() -> None:
+            try:
+                action()
+            except Exception as error:  # it belongs to whoever waits
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        self._mailbox.put(act)
+        done.result()
 
     def _attach(self, epoch: int) -> None:
         """Say what nodes there are and adopt the workers that live; also those that this engine had before."""
@@ -139,24 +170,36 @@ class RayEngine:
         self._nodes = connection.nodes() if self._connected else ()
         self._deliver(CapacityChanged(self._nodes))
         if not self._connected:
+            self._parted.set()
             return
-        for adopted in adopt_all(self._surroundings, _ADOPTION_TIMEOUT):
+        for adopted in adopt_all(self._surroundings):
             self._workers[adopted.worker.id] = adopted.worker
             self._deliver(adopted.event)
-            adopted.worker.outbox(adopted.reply)
-            self._mailbox.put(adopted.worker.idle)
+            self._go_on(adopted)
+
+    def _go_on(self, adopted: AdoptedWorker) -> None:
+        worker, holding = adopted.worker, adopted.event.holding
+        if adopted.taken is not None:
+            worker.taken(adopted.taken)
+            self._mailbox.put(worker.idle)
+        elif adopted.leaving:
+            worker.depart(holding, _OUTDATED)
+            self._mailbox.later(self._settings.outdated_timeout, partial(self._kill, worker, _OUTDATED))
+        else:
+            worker.await_taken(holding, adopted.awaited)
 
     def perform(self, commands: Sequence[EngineCommand]) -> None:
         """See Engine. Commands for one worker in one call travel together."""
         self._mailbox.put(partial(self._perform, tuple(commands)))
 
     def close(self, *, leave_workers: bool) -> None:
-        """See Engine. Workers that end are not reported."""
+        """See Engine. Workers that end are not reported, and those of a newer server are left alone."""
         self._closing.set()
+        self._parted.set()
         with self._starting:
             pass  # a start under way ends first: were its cluster ended below it, Ray would look for that for minutes
-        if self._poller.is_alive():
-            self._poller.join()
+        self._keeper.close()
+        self._starter.close()
         self._mailbox.close()
         self._files.shutdown()
         if not self._connected:
@@ -168,8 +211,8 @@ class RayEngine:
                 connection.wait(partings, _PARTING_SECONDS)
         for worker in workers:
             worker.forsake()
-            if not leave_workers:
-                kill(worker.handle)
+        if not leave_workers:
+            end_actors({w.id: w.handle for w in workers if w.handle is not None}, self._surroundings.epoch)
         connection.disconnect()
         self._connected = False
 
@@ -207,15 +250,15 @@ class RayEngine:
             case RetireWorker():
                 self._retire(worker)
             case KillWorker(_, reason):
-                self._kill(worker, LossCause.KILLED, reason)
+                self._kill(worker, Departure(LossCause.KILLED, reason))
             case _:
                 assert_never(command)
 
     def _start_worker(self, name: WorkerId, pool: PoolKey) -> None:
-        settings = self._settings
         if not self._connected:
-            self._deliver(WorkerLost(name, LossCause.UNPLACED, "there is no connection to Ray"))
+            self._deliver(WorkerLost(name, _CUT_OFF.cause, _CUT_OFF.reason, failure=_CUT_OFF.failure))
             return
+        settings = self._settings
         told = WorkerSettings(
             worker=name,
             pool=pool,
@@ -224,108 +267,128 @@ class RayEngine:
             storage=self._storage.root,
             grace=settings.grace,
             installed=settings.installed,
+            checkpoints=settings.checkpoints,
         )
-        try:
-            handle = self._remote_class.options(
-                name=actor_name(name),
-                lifetime="detached",
-                num_cpus=pool.resources.cpus,
-                num_gpus=pool.resources.gpus,
-            ).remote(packed(Beginning(told, settings.data_cache.absolute(), settings.data_roots)))
-        except Exception as error:  # Ray raises what it likes for options and names that it refuses
-            self._deliver(WorkerLost(name, LossCause.UNPLACED, reason_of(error)))
-            return
-        worker = self._workers[name] = RemoteWorker(name, handle, self._surroundings)
-        worker.begin()
+        worker = self._workers[name] = RemoteWorker(name, self._surroundings)
+        self._starter.start(
+            Beginning(told, settings.data_cache.absolute(), settings.data_roots),
+            lambda started: self._mailbox.put(partial(self._started, worker, started)),
+        )
         self._mailbox.later(settings.placement_timeout, partial(self._give_up, worker, pool))
+
+    def _started(self, worker: RemoteWorker, started: Any) -> None:
+        wanted = self._workers.get(worker.id) is worker
+        if wanted and isinstance(started, Exception):
+            self._died(worker, started)
+        elif wanted:
+            worker.begin(started)
+        elif self._connected and not isinstance(started, Exception):
+            kill(started)  # it was given up meanwhile
 
     def _give_up(self, worker: RemoteWorker, pool: PoolKey) -> None:
         if not worker.ready:
             needs = f"{pool.resources.cpus:g} CPUs" + (f", {pool.resources.gpus:g} GPUs" * (pool.resources.gpus > 0))
             seconds = self._settings.placement_timeout.total_seconds()
-            self._kill(worker, LossCause.UNPLACED, f"not placed and ready within {seconds:g} s; it needs {needs}")
+            reason = f"not placed and ready within {seconds:g} s; it needs {needs}"
+            self._kill(worker, Departure(LossCause.UNPLACED, reason))
 
     def _retire(self, worker: RemoteWorker) -> None:
         if not worker.ready:
-            self._kill(worker, LossCause.RETIRED, "retired")
-            return
-        if worker.leaving is None:
-            worker.leaving = (LossCause.RETIRED, "retired")
+            self._kill(worker, _RETIRED)
+        elif worker.leaving is None:
+            worker.leaving = _RETIRED
             worker.retire()
-            self._mailbox.later(_LEAVING_TIMEOUT, partial(self._kill, worker, LossCause.RETIRED, "retired"))
+            self._mailbox.later(_LEAVING_TIMEOUT, partial(self._kill, worker, _RETIRED))
 
-    def _kill(self, worker: RemoteWorker, cause: LossCause, reason: str) -> None:
-        if self._workers.get(worker.id) is not worker:
+    def _kill(self, worker: RemoteWorker, departure: Departure) -> None:
+        """Have the worker's actor end its process, which it does unless a newer server has the worker."""
+        if self._workers.get(worker.id) is not worker or not self._connected:
             return
-        worker.leaving = (cause, reason)
-        kill(worker.handle)
-        # Its calls fail when it is gone; if Ray does not say so, it is given up all the same.
-        self._mailbox.later(_LEAVING_TIMEOUT, partial(self._gone, worker, cause, reason))
+        if worker.handle is None:
+            self._gone(worker, departure)
+            return
+        worker.leaving = departure
+        asked: Future[int] = worker.handle.end.remote(self._surroundings.epoch).future()
+        # Its calls fail when it is gone. An actor that has no place yet is ended by Ray, and if Ray does not say so
+        # either, it is given up all the same.
+        self._mailbox.later(_END_TIMEOUT, partial(self._insist, worker, asked))
+        self._mailbox.later(_LEAVING_TIMEOUT, partial(self._gone, worker, departure))
+
+    def _insist(self, worker: RemoteWorker, asked: "Future[int]") -> None:
+        if self._workers.get(worker.id) is not worker or not self._connected:
+            return
+        if not asked.done():
+            kill(worker.handle)
+        elif asked.exception() is None and asked.result() > self._surroundings.epoch:
+            self._died(worker, StaleEpoch(self._surroundings.epoch, asked.result()))
 
     # Losses
 
     def _died(self, worker: RemoteWorker, error: BaseException) -> None:
-        cause, reason = worker.leaving or (LossCause.DIED if worker.ready else LossCause.UNPLACED, reason_of(error))
-        self._gone(worker, cause, reason)
+        if isinstance(error, StaleEpoch):
+            _logger.warning("worker %s: %s", worker.id, error)
+            worker.forsake()
+            self._workers.pop(worker.id, None)
+            return
+        cause = LossCause.DIED if worker.alive else LossCause.UNPLACED
+        self._gone(worker, worker.leaving or Departure(cause, reason_of(error), failure_of(error)))
 
-    def _gone(self, worker: RemoteWorker, cause: LossCause, reason: str) -> None:
+    def _gone(self, worker: RemoteWorker, departure: Departure) -> None:
         if self._workers.get(worker.id) is not worker:
             return
         del self._workers[worker.id]
         worker.forsake()
-        # Of a worker whose training process has ended, the actor is left.
-        kill(worker.handle)
+        if self._connected and worker.handle is not None:
+            # Of a worker whose training process has ended, the actor is left.
+            kill(worker.handle)
+        if not self._connected and not self._workers:
+            self._parted.set()
         tail = "" if worker.current is None else log_tail(self._storage.log(worker.current))
-        self._deliver(WorkerLost(worker.id, cause, reason, tail))
+        self._deliver(WorkerLost(worker.id, departure.cause, departure.reason, tail, departure.failure))
 
-    # The cluster
+    # The cluster, on the keeper's thread
 
-    def _connect(self) -> None:
-        self._address = connection.connect(self._settings.address, self._settings.namespace, self._settings.environment)
-        from searchd.engines.ray.actor import remote_class  # noqa: PLC0415  # loads Ray
+    def _seen(self, nodes: tuple[Node, ...]) -> None:
+        self._mailbox.put(partial(self._nodes_are, nodes))
 
-        self._remote_class = remote_class()
-        self._connected = True
+    def _lose(self) -> None:
+        """The cluster is lost: have workers that can still be reached save what they hold, and give all of them up."""
+        self._parted.clear()
+        self._in_mailbox(self._part)
+        if not self._closing.is_set():
+            self._parted.wait(self._settings.cut_off_timeout.total_seconds())
+        self._in_mailbox(self._part_for_good)
 
-    def _poll(self) -> None:
-        """On a thread of its own, since a cluster that is gone answers slowly."""
-        while not self._closing.wait(self._settings.poll_interval.total_seconds()):
-            try:
-                if not answers(self._address):
-                    self._mailbox.put(self._cut_off)
-                elif self._connected:
-                    self._mailbox.put(partial(self._nodes_are, connection.nodes()))
-                else:
-                    self._mailbox.put(self._reconnect)
-            except Exception:
-                _logger.exception("the nodes of the cluster could not be listed")
+    def _regain(self) -> None:
+        # They were given up when the connection was lost, and what they held was handed out again.
+        end_actors(named_actors(), self._surroundings.epoch)
+        nodes = connection.nodes()
+        self._in_mailbox(partial(self._resume, nodes))
+
+    # The cluster, on the mailbox's thread
 
     def _nodes_are(self, nodes: tuple[Node, ...]) -> None:
-        if nodes != self._nodes:
+        if nodes != self._nodes and (self._connected or not nodes):
             self._nodes = nodes
             self._deliver(CapacityChanged(nodes))
 
-    def _cut_off(self) -> None:
-        """Leave a cluster whose control service is gone: Ray would end this process after a minute."""
-        if not self._connected:
-            return
-        _logger.error("Ray's control service at %s does not answer any more; disconnecting", self._address)
+    def _part(self) -> None:
         self._connected = False
-        for worker in list(self._workers.values()):
-            self._gone(worker, LossCause.DIED, "the control service of Ray was lost")
-        connection.disconnect()
+        self._starter.renew()
         self._nodes_are(())
+        for worker in list(self._workers.values()):
+            if not (worker.alive and worker.holds):
+                self._gone(worker, _CUT_OFF)
+            elif worker.leaving is None:
+                worker.leaving = _CUT_OFF
+                worker.retire()
+        if not self._workers:
+            self._parted.set()
 
-    def _reconnect(self) -> None:
-        if self._connected:
-            return
-        try:
-            self._connect()
-        except RayUnavailable as error:
-            _logger.warning("%s", error)
-            return
-        _logger.info("reconnected to Ray at %s", self._address)
-        # They were given up when the connection was lost, and what they held was handed out again.
-        for _, handle in named_actors():
-            kill(handle)
-        self._nodes_are(connection.nodes())
+    def _part_for_good(self) -> None:
+        for worker in list(self._workers.values()):
+            self._gone(worker, _CUT_OFF)
+
+    def _resume(self, nodes: tuple[Node, ...]) -> None:
+        self._connected = True
+        self._nodes_are(nodes)

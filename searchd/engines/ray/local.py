@@ -29,6 +29,9 @@ _CONNECT_TIMEOUT_SECONDS = 2.0
 _RAY = "r"
 """Ray gets a folder inside the private one, since it opens its own to everybody."""
 
+_FOR_DRIVERS = ("RAY_RAYLET_PID", "RAY_gcs_rpc_server_reconnect_timeout_s")
+"""What this process has set for its own connection to Ray, and a Ray that it starts must not inherit."""
+
 _DAEMONS = ("gcs_server", "raylet")
 """Without these two there is no cluster; the other processes only help."""
 
@@ -148,7 +151,7 @@ class LocalRay:
         """Run ``ray start``, in a session of its own so that no Ctrl-C at a terminal reaches what it starts."""
         environment = {**os.environ, **self._environment(), _MARK: temp_dir}
         environment["RAY_START_HOOK"] = "searchd.engines.ray.start_hook.without_client_server"
-        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN"):
+        for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", *_FOR_DRIVERS):
             environment.pop(name, None)
         subprocess.run(  # noqa: S603  # Ray's own command
             [sys.executable, "-u", "-m", "ray.scripts.scripts", *self._arguments(temp_dir)],

@@ -38,11 +38,12 @@ class Mailbox:
 
     def close(self) -> None:
         """Finish what was put until now, and end the thread. Delayed actions are dropped."""
-        self._inbox.put(self._stop)
+        self._inbox.put(self.stop)
         if self._thread.is_alive():
             self._thread.join()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End the thread after the action that calls this."""
         self._open = False
 
     def _work(self) -> None:

@@ -9,19 +9,23 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from searchd.domain.failure import Failure
 from searchd.domain.trial import FoldRunKey
-from searchd.engines.ray.calls import Drain, Exchange, Retire, packed, unpacked
+from searchd.engines.ray.calls import Drain, Exchange, ProcessEnded, Retire, Taken, packed, unpacked
 from searchd.engines.ray.mailbox import Mailbox
+from searchd.failpoints import reach
 from searchd.ports.engine import (
+    Ended,
     EngineEvent,
     LossCause,
+    Outcome,
     Segment,
     SegmentReported,
     SegmentStarted,
     WorkerId,
     WorkerReady,
 )
-from searchd.worker.messages import Reply, StaleEpoch
+from searchd.worker.messages import Reply
 
 _logger = logging.getLogger(__name__)
 
@@ -38,6 +42,15 @@ _LINGER_IDLE = timedelta(milliseconds=20)
 
 
 @dataclass(frozen=True, slots=True)
+class Departure:
+    """Why a worker that is to end ends: what will be told of it when it is gone."""
+
+    cause: LossCause
+    reason: str
+    failure: Failure = Failure.WORKER_KILLED
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What all workers of an engine share.
 
@@ -45,7 +58,7 @@ class Surroundings:
         epoch: The server's.
         mailbox: The thread on which everything here happens.
         deliver: Takes events.
-        lost: Told once when a worker's process is gone, with what Ray raised.
+        lost: Told once when a worker's process is gone, or belongs to a newer server, with what was raised.
     """
 
     epoch: int
@@ -62,16 +75,17 @@ class RemoteWorker:
 
     Attributes:
         id: The worker's.
-        handle: Its Ray actor.
+        handle: Its Ray actor; None until there is one.
         ready: Whether it has answered yet.
-        leaving: The cause and reason of its coming end, once somebody has decided on it.
+        alive: Whether anything of it has answered yet, its actor if not itself.
+        leaving: Why it is going to end, once that is decided on. It is handed nothing more then.
     """
 
-    def __init__(self, name: WorkerId, handle: Any, surroundings: Surroundings) -> None:
+    def __init__(self, name: WorkerId, surroundings: Surroundings, handle: Any = None) -> None:
         self.id = name
         self.handle = handle
-        self.ready = False
-        self.leaving: tuple[LossCause, str] | None = None
+        self.ready = self.alive = False
+        self.leaving: Departure | None = None
         self._to = surroundings
         self._held: dict[tuple[FoldRunKey, int], None] = {}
         self._announced: tuple[FoldRunKey, int] | None = None
@@ -81,8 +95,10 @@ class RemoteWorker:
         self._delivered = 0
         self._sent = self._returned = 0
         self._replies: dict[int, Future[bytes]] = {}
+        self._error: BaseException | None = None
         self._sent_at = 0.0
         self._listening = False
+        self._draining = False
         self._over = False
 
     @property
@@ -90,23 +106,44 @@ class RemoteWorker:
         """The fold run that it works on, as far as is known."""
         return next(iter(self._held), (None, 0))[0]
 
-    def begin(self) -> None:
-        """Ask a new worker for a sign of life; WorkerReady follows."""
+    @property
+    def holds(self) -> bool:
+        """Whether it holds anything, as far as is known."""
+        return bool(self._held)
+
+    def begin(self, handle: Any) -> None:
+        """It has an actor, which is asked for a sign of life; WorkerReady follows."""
+        self.handle = handle
+        if self._draining:
+            self.drain()
         self._send(timedelta(0))
 
-    def adopted(self, holding: tuple[tuple[FoldRunKey, int], ...]) -> Any:
-        """Take over what it holds, and fetch its outbox: the returned reference is for ``outbox``."""
-        self.ready = True
-        self._held = dict.fromkeys(holding)
+    def taken(self, taken: Taken) -> None:
+        """It has answered an adoption: deliver what its outbox had kept."""
+        self.ready = self.alive = True
+        self._held = dict.fromkeys(taken.told.holding)
         self._sent = self._returned = 1
-        return self.handle.call.remote(packed(Exchange(1, self._to.epoch, 0, (), (), timedelta(0))))
+        self._take(taken.outbox)
 
-    def outbox(self, reply: Reply) -> None:
-        """Deliver what the worker had kept."""
-        self._take(reply)
+    def await_taken(self, holding: tuple[tuple[FoldRunKey, int], ...], reference: Any) -> None:
+        """It is adopted with what its actor says it holds; until its process answers, commands are only noted."""
+        self.alive = True
+        self._held = dict.fromkeys(holding)
+        future: Future[bytes] = reference.future()
+        future.add_done_callback(lambda _: self._to.mailbox.put(partial(self._taken_late, holding, future)))
+
+    def depart(self, holding: tuple[tuple[FoldRunKey, int], ...], departure: Departure) -> None:
+        """It speaks another version: it is told to save what it holds and to end, which is told when it has."""
+        self.alive = True
+        self._held = dict.fromkeys(holding)
+        self.leaving = departure
+        future: Future[int] = self.handle.leave.remote().future()
+        future.add_done_callback(lambda _: self._to.mailbox.put(partial(self._departed, future)))
 
     def run(self, segments: tuple[Segment, ...]) -> None:
-        """Note segments to hand over."""
+        """Note segments to hand over; what a worker is handed that leaves is lost with it."""
+        if self.leaving is not None:
+            return
         self._segments += segments
         self._held.update(dict.fromkeys((segment.key, segment.attempt) for segment in segments))
 
@@ -120,7 +157,7 @@ class RemoteWorker:
 
     def flush(self) -> None:
         """Send what must not wait."""
-        if self.ready and not self._over and (self._segments or self._cancels):
+        if self.ready and not self._over and self._error is None and (self._segments or self._cancels):
             self._send(self._wait())
 
     def idle(self) -> None:
@@ -130,11 +167,13 @@ class RemoteWorker:
 
     def drain(self) -> None:
         """Tell it to save what it holds and set it aside."""
-        self.handle.call.remote(packed(Drain()))
+        self._draining = True
+        if self.leaving is None and self.handle is not None:
+            self.handle.call.remote(packed(Drain(self._to.epoch)))
 
     def retire(self) -> None:
         """Tell it to leave."""
-        self.handle.call.remote(packed(Retire()))
+        self.handle.call.remote(packed(Retire(self._to.epoch)))
 
     def parting(self) -> Any | None:
         """The reference of a last call with what it has not been told yet; None if there is nothing."""
@@ -154,17 +193,21 @@ class RemoteWorker:
 
     def _call(self, wait: timedelta) -> Any:
         self._sent += 1
-        call = Exchange(
-            self._sent, self._to.epoch, self._acknowledged, tuple(self._segments), tuple(self._cancels), wait
-        )
+        segments: list[Segment] = []
+        cancels: list[tuple[FoldRunKey, int]] = []
+        if self.ready:  # else a drain that is under way would not be sure to come first
+            segments, self._segments = self._segments, segments
+            cancels, self._cancels = self._cancels, cancels
+        call = Exchange(self._sent, self._to.epoch, self._acknowledged, tuple(segments), tuple(cancels), wait)
         self._sent_at = time.monotonic()
         if wait == _SHORT_WAIT and not self._listening:
             self._listening = True
             self._to.mailbox.later(_SILENCE, self._listen)
         self._told_acknowledged = self._acknowledged
-        self._segments.clear()
-        self._cancels.clear()
-        return self.handle.call.remote(packed(call))
+        reference = self.handle.call.remote(packed(call))
+        if segments:
+            reach("start.sent")
+        return reference
 
     def _send(self, wait: timedelta) -> None:
         future: Future[bytes] = self._call(wait).future()
@@ -183,10 +226,14 @@ class RemoteWorker:
             try:
                 told: Reply = unpacked(reply.result())
             except Exception as error:  # Ray's errors for a worker that is gone are of no one family
-                self._failed(error)
-                return
-            spoken = self._take(told) or spoken
+                self._error = self._error or error
+            else:
+                spoken = self._take(told) or spoken
         if self._over or self._returned < self._sent:
+            return
+        if self._error is not None:
+            # Only now: the exchange before the last may have failed, and the last one brought the last messages.
+            self._fail(self._error)
             return
         if self._segments or self._cancels:
             self._send(self._wait())
@@ -198,11 +245,12 @@ class RemoteWorker:
     def _take(self, reply: Reply) -> bool:
         """Deliver what a reply tells; whether it had messages."""
         if not self.ready:
-            self.ready = True
+            self.ready = self.alive = True
             self._to.deliver(WorkerReady(self.id))
         for message in reply.messages:
             if message.sequence <= self._delivered:
                 continue
+            reach("report.arrived")
             self._delivered = message.sequence
             if message.ended is not None:
                 self._held.pop((message.key, message.attempt), None)
@@ -231,9 +279,31 @@ class RemoteWorker:
             self._listening = True
             self._to.mailbox.later(_SILENCE - silent, self._listen)
 
-    def _failed(self, error: BaseException) -> None:
-        self._over = True
-        if isinstance(error, StaleEpoch):
-            _logger.warning("worker %s: %s", self.id, error)
+    def _taken_late(self, adopted: tuple[tuple[FoldRunKey, int], ...], future: "Future[bytes]") -> None:
+        """A process that was silent when it was adopted has answered."""
+        if self._over:
             return
+        try:
+            taken: Taken = unpacked(future.result())
+        except Exception as error:  # Ray's errors for a worker that is gone are of no one family
+            self._fail(error)
+            return
+        refused = set(adopted).difference(
+            taken.told.holding, ((m.key, m.attempt) for m in taken.outbox.messages if m.ended is not None)
+        )
+        self.taken(taken)
+        self._held.update(dict.fromkeys((segment.key, segment.attempt) for segment in self._segments))
+        for key, attempt in adopted:
+            if (key, attempt) in refused:
+                # On its way when the server before was superseded, and then not taken.
+                ended = Ended(Outcome.DRAINED, 0)
+                self._to.deliver(SegmentReported(self.id, self._delivered, key, attempt, (), ended))
+        self.idle()
+
+    def _departed(self, future: "Future[int]") -> None:
+        if not self._over:
+            self._fail(future.exception() or ProcessEnded(future.result()))
+
+    def _fail(self, error: BaseException) -> None:
+        self._over = True
         self._to.lost(self, error)

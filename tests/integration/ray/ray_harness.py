@@ -5,7 +5,7 @@ import queue
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,34 @@ import psutil
 from searchd.engines.ray.engine import RayEngine, RayEngineSettings
 from searchd.engines.ray.local import LocalCluster
 from searchd.ports.engine import EngineCommand, EngineEvent, WorkerId
+from tests.contracts.engine import TRAINABLES
 
 DEADLINE_SECONDS = 30.0
 REPOSITORY = Path(__file__).parents[3]
-MODULES = ("tests.integration.ray.ray_trainables", "tests.data.trainables_for_tests")
+MODULES = (TRAINABLES,)
 
 
-def engine_settings(cluster: LocalCluster, storage: Path, namespace: str) -> RayEngineSettings:
+@dataclass(frozen=True)
+class Running:
+    """A cluster that runs already, for an engine to ask for."""
+
+    cluster: LocalCluster
+
+    def __call__(self) -> LocalCluster:
+        """It."""
+        return self.cluster
+
+
+def engine_settings(cluster: Callable[[], LocalCluster], storage: Path, namespace: str) -> RayEngineSettings:
     """Settings for tests: the tests' trainables, and workers that do not linger when a test run is cut short."""
     return RayEngineSettings(
-        address=cluster.address,
+        cluster=cluster,
         namespace=namespace,
         storage=storage / "storage",
         data_cache=storage / "data",
         modules=MODULES,
         search_path=(str(REPOSITORY),),
         installed=False,
-        environment=cluster.environment,
         grace=timedelta(seconds=60),
         poll_interval=timedelta(seconds=0.5),
     )
@@ -40,7 +51,7 @@ def engine_settings(cluster: LocalCluster, storage: Path, namespace: str) -> Ray
 class RayHarness:
     """Implements EngineHarness on a cluster, in a namespace of its own."""
 
-    def __init__(self, cluster: LocalCluster, storage: Path, **changes: Any) -> None:
+    def __init__(self, cluster: Callable[[], LocalCluster], storage: Path, **changes: Any) -> None:
         self.namespace = uuid.uuid4().hex
         self.settings = replace(engine_settings(cluster, storage, self.namespace), **changes)
         self.events: list[EngineEvent] = []
@@ -49,10 +60,10 @@ class RayHarness:
 
     def attach(self, epoch: int) -> None:
         """See EngineHarness."""
+        self.events = []
         self._queue = queue.SimpleQueue()
         self._engine = RayEngine(self.settings, self._queue.put)
         self._engine.start(epoch)
-        self.events = []
         self._drain()
 
     def restart(self, epoch: int) -> None:

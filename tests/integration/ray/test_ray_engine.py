@@ -28,6 +28,7 @@ from searchd.ports.engine import (
     PoolKey,
     RetireWorker,
     RunSegments,
+    Segment,
     SegmentReported,
     SegmentStarted,
     StartWorker,
@@ -38,7 +39,7 @@ from searchd.ports.engine import (
 )
 from searchd.worker.files import Storage
 from tests.contracts.engine import POOL, W1, W2, of, outcomes, reports, segment
-from tests.integration.ray.ray_harness import REPOSITORY, RayHarness, engine_settings
+from tests.integration.ray.ray_harness import REPOSITORY, RayHarness, Running, engine_settings
 
 PATIENCE = "RAY_gcs_server_port_wait_time_s"
 
@@ -51,7 +52,7 @@ def make(local_ray: LocalCluster, ray_environment: None, tmp_path: Path) -> Iter
     made: list[RayHarness] = []
 
     def attached(**changes: Any) -> RayHarness:
-        made.append(RayHarness(local_ray, tmp_path, **changes))
+        made.append(RayHarness(Running(local_ray), tmp_path, **changes))
         made[-1].attach(1)
         return made[-1]
 
@@ -73,6 +74,11 @@ def ready(harness: RayHarness) -> list[WorkerId]:
 def losses(harness: RayHarness) -> list[tuple[WorkerId, LossCause]]:
     """The workers that were lost, and why."""
     return [(event.worker, event.cause) for event in of(harness.events, WorkerLost)]
+
+
+def saved(storage: Storage, segment: Segment) -> bool:
+    """Whether there is a checkpoint of the segment's trial."""
+    return bool(storage.checkpoints.folders(f"{segment.key.study}/{segment.key.trial}"))
 
 
 def test_trainables_run_on_the_main_thread(make: Make) -> None:
@@ -174,7 +180,9 @@ def test_workers_survive_a_killed_server(make: Make, tmp_path: Path) -> None:
         sys.path.insert(0, {str(REPOSITORY)!r})
         from tests.contracts.engine import POOL, W1, segment
         from searchd.engines.ray.engine import RayEngine, RayEngineSettings
+        from searchd.engines.ray.local import LocalCluster
         from searchd.ports.engine import RunSegments, SegmentReported, StartWorker
+        from tests.integration.ray.ray_harness import Running
         from pathlib import PosixPath
         seen = []
         engine = RayEngine({harness.settings!r}, seen.append)
@@ -222,19 +230,23 @@ def test_forgotten_files_are_deleted(make: Make) -> None:
     """Forgetting a trial deletes its checkpoints, forgetting a study also its logs."""
     harness = make()
     storage = Storage(harness.settings.storage)
+
+    def saved(one: Segment) -> bool:
+        return bool(storage.checkpoints.folders(f"{one.key.study}/{one.key.trial}"))
+
     kept, gone = segment(1, target=1, epochs=2), segment(2, target=1, epochs=2)
     told = segment(3, trainable="prints")
     harness.perform(StartWorker(W1, POOL), RunSegments(W1, (kept, gone, told)))
     harness.run_until(lambda: len(outcomes(harness.events)) == 3)
-    assert storage.checkpoint(kept.key).exists()
-    assert storage.checkpoint(gone.key).exists()
+    assert saved(kept)
+    assert saved(gone)
     assert storage.log(told.key).exists()
     harness.perform(Forget(gone.key.study, gone.key.trial))
-    harness.run_until(lambda: not storage.checkpoint(gone.key).exists())
-    assert storage.checkpoint(kept.key).exists()
+    harness.run_until(lambda: not saved(gone))
+    assert saved(kept)
     harness.perform(Forget(gone.key.study, None))
     harness.run_until(lambda: not storage.log(told.key).exists())
-    assert not storage.checkpoint(kept.key).exists()
+    assert not saved(kept)
 
 
 def test_the_server_keeps_its_own_signal_handler(make: Make) -> None:
@@ -253,7 +265,7 @@ def test_closing_waits_for_a_start_under_way(local_ray: LocalCluster, ray_enviro
     """Whoever closes an engine while a thread starts it may end the cluster at once: nothing connects any more."""
     import ray
 
-    engine = RayEngine(engine_settings(local_ray, tmp_path, "closed-early"), lambda _: None)
+    engine = RayEngine(engine_settings(Running(local_ray), tmp_path, "closed-early"), lambda _: None)
 
     def start() -> None:
         with contextlib.suppress(RayUnavailable):  # if it was closed before it had begun

@@ -7,7 +7,7 @@ import pytest
 
 from searchd.engines.ray.local import LocalCluster
 from tests.contracts.engine import EngineContract
-from tests.integration.ray.ray_harness import RayHarness
+from tests.integration.ray.ray_harness import RayHarness, Running
 
 
 class TestRayEngine(EngineContract):
@@ -16,6 +16,6 @@ class TestRayEngine(EngineContract):
     @pytest.fixture
     def harness(self, local_ray: LocalCluster, ray_environment: None, tmp_path: Path) -> Iterator[RayHarness]:
         """A namespace of its own on the cluster."""
-        harness = RayHarness(local_ray, tmp_path)
+        harness = RayHarness(Running(local_ray), tmp_path)
         yield harness
         harness.detach(leave_workers=False)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_digits, load_wine
 
-from searchd.datasets import DatasetCache, LoadedDataset
+from searchd.datasets import DataChanged, DatasetCache, LoadedDataset
 from searchd.domain.errors import InvalidStudy
 from searchd.domain.study import Dataset, Evaluation, Split
 
@@ -153,6 +153,24 @@ def test_changed_file_is_read_again(cache: DatasetCache, data_root: Path) -> Non
     after = cache.load(Dataset(uri="t.csv", target="y"))
     assert (before.X[3, 1], after.X[3, 1]) == (8, 9)
     assert before.fingerprint != after.fingerprint
+
+
+def test_changed_content_is_refused_where_it_is_not_expected(cache: DatasetCache, data_root: Path) -> None:
+    """Rows and splits are given out for the fingerprint that is asked for only; touching a file does not change it."""
+    path, dataset, evaluation = data_root / "t.csv", Dataset(uri="t.csv", target="y"), Evaluation(folds=2)
+    path.write_text(TABLE)
+    expected = cache.load(dataset).fingerprint
+    os.utime(path, ns=(1, 1))
+    assert cache.load(dataset, expected).fingerprint == expected
+    assert len(cache.split(dataset, evaluation, 0, 0, expected)) == 2
+    path.write_text(TABLE.replace("8", "9"))
+    found = cache.load(dataset).fingerprint
+    for ask in (lambda: cache.load(dataset, expected), lambda: cache.split(dataset, evaluation, 0, 0, expected)):
+        with pytest.raises(DataChanged) as changed:
+            ask()
+        assert (changed.value.source, changed.value.expected, changed.value.found) == ("t.csv", expected, found)
+        assert expected in str(changed.value)
+        assert found in str(changed.value)
 
 
 def test_fingerprint_is_of_content_and_columns(cache: DatasetCache, data_root: Path) -> None:
