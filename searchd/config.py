@@ -21,7 +21,7 @@ class ServerSettings:
         ray_address: A running Ray cluster to join; None starts a local one.
         num_cpus: CPU slots of the local Ray; None means as many as the machine has cores.
         num_gpus: GPUs of the local Ray; None means those that Ray finds.
-        store_url: Database URL; None means an SQLite file in data_dir.
+        store_url: ``sqlite:///PATH`` or ``postgresql://USER@HOST/DATABASE``; None means an SQLite file in data_dir.
         storage_dir: Root of checkpoints, logs and artifacts, on a file system that all nodes, and all servers of the
             store, share; None means a folder in data_dir.
         checkpoints: Root of checkpoints in an object store, as a URI that pyarrow knows; None means a folder in the

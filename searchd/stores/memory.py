@@ -5,12 +5,13 @@ import secrets
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import assert_never
 
-from searchd.domain.errors import RevisionExpired, StoreUnavailable, StudyNotFound, TrialNotFound
+from searchd.domain.errors import LeaseLost, RevisionExpired, StoreUnavailable, StudyNotFound, TrialNotFound
 from searchd.domain.facts import (
     Event,
     Fact,
@@ -20,11 +21,13 @@ from searchd.domain.facts import (
     StudyDeleted,
     StudyPut,
     TrialPut,
+    study_of,
 )
 from searchd.domain.measurement import Measurement
 from searchd.domain.study import Study, StudyName, StudyState
 from searchd.domain.trial import FoldRunState, Trial, TrialNumber, TrialState
-from searchd.ports.store import Answered, LiveStudy
+from searchd.ports.store import Answered, DamagedStudy, Lease, LiveStudy
+from searchd.stores.ranking import worth
 
 MeasurementKey = tuple[int, int, int, int]
 
@@ -38,34 +41,84 @@ class _Shelf:
     measurements: dict[MeasurementKey, Measurement] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Contents:
+    """What the store holds, whoever has it open."""
+
+    identity: str
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    lease: Lease = field(default_factory=lambda: Lease(0, "", "", 0))
+    revision: int = 0
+    trimmed: int = 0
+    events: list[Event] = field(default_factory=list)
+    shelves: dict[StudyName, _Shelf] = field(default_factory=dict)
+    answers: dict[str, Answered] = field(default_factory=dict)
+
+
 class MemoryStore:
     """A store in memory, usable from any thread.
+
+    Once it has begun an epoch, its writes are refused as soon as another store of the same contents has begun a later
+    one.
 
     Args:
         identity: The store's id, 32 hex digits; None draws one.
     """
 
     def __init__(self, identity: str | None = None) -> None:
-        self._identity = identity or secrets.token_hex(16)
-        self._lock = threading.Lock()
+        self._in = _Contents(identity or secrets.token_hex(16))
+        self._lock = self._in.lock
+        self._epoch: int | None = None
         self._open = True
-        self._epoch = 0
-        self._revision = 0
-        self._trimmed = 0
-        self._events: list[Event] = []
-        self._shelves: dict[StudyName, _Shelf] = {}
-        self._answers: dict[str, Answered] = {}
+
+    def opened_again(self) -> "MemoryStore":
+        """Another store of the same contents, as another server would open it."""
+        other = copy(self)
+        other._epoch = None
+        other._open = True
+        return other
 
     def identity(self) -> str:
         """A random id (32 hex digits) made when the store was created; never changes."""
-        return self._identity
+        return self._in.identity
 
-    def begin_epoch(self) -> int:
-        """Count the writer's epoch up by one and return it (from 1)."""
+    def lease(self) -> Lease:
+        """Who may write, as of now."""
         with self._lock:
             self._check_open()
-            self._epoch += 1
+            return self._in.lease
+
+    def begin_epoch(self, holder: str = "", address: str = "", seen: Lease | None = None) -> int:
+        """Take the lease: count the writer's epoch up by one and return it (from 1).
+
+        Raises:
+            LeaseLost: the lease is not what was seen any more.
+        """
+        with self._lock:
+            self._check_open()
+            lease = self._in.lease
+            if seen is not None and seen != lease:
+                raise LeaseLost(seen.epoch, lease.epoch)
+            self._epoch = lease.epoch + 1
+            self._in.lease = Lease(self._epoch, holder, address, lease.beats + 1)
             return self._epoch
+
+    def beat(self) -> None:
+        """Give a sign of life.
+
+        Raises:
+            LeaseLost: another writer has begun a later epoch.
+        """
+        with self._lock:
+            self._check_writer()
+            self._in.lease = replace(self._in.lease, beats=self._in.lease.beats + 1)
+
+    def give_up(self) -> None:
+        """Leave the lease to whoever wants it; nothing happens if another writer has begun a later epoch."""
+        with self._lock:
+            self._check_open()
+            if self._epoch == self._in.lease.epoch:
+                self._in.lease = replace(self._in.lease, holder="", address="", beats=self._in.lease.beats + 1)
 
     def commit(self, facts: Sequence[Fact], at: datetime) -> int:
         """Take in all facts, numbering them contiguously; all or nothing.
@@ -74,23 +127,24 @@ class MemoryStore:
             The revision of the last fact (of the log's end if there are none).
 
         Raises:
+            LeaseLost: another writer has begun a later epoch.
             StoreUnavailable: a fact is about a study or trial that does not exist.
         """
         with self._lock:
-            self._check_open()
+            self._check_writer()
             self._check(facts)
             for fact in facts:
-                self._revision += 1
+                self._in.revision += 1
                 self._apply(fact)
                 if not isinstance(fact, RequestAnswered):
-                    self._events.append(Event(self._revision, at, fact))
-            return self._revision
+                    self._in.events.append(Event(self._in.revision, at, fact))
+            return self._in.revision
 
     def revision(self) -> int:
         """The revision of the newest event, 0 if there is none."""
         with self._lock:
             self._check_open()
-            return self._revision
+            return self._in.revision
 
     def events(self, after: int, study: StudyName | None, limit: int) -> Sequence[Event]:
         """Up to ``limit`` events with a revision above ``after``, in order; of one study if given.
@@ -100,18 +154,18 @@ class MemoryStore:
         """
         with self._lock:
             self._check_open()
-            if after < self._trimmed:
-                raise RevisionExpired(after + 1, self._trimmed + 1)
-            start = bisect_right(self._events, after, key=lambda event: event.revision)
-            newer = islice(self._events, start, None)
-            return list(islice((e for e in newer if study is None or _study_of(e.fact) == study), limit))
+            if after < self._in.trimmed:
+                raise RevisionExpired(after + 1, self._in.trimmed + 1)
+            start = bisect_right(self._in.events, after, key=lambda event: event.revision)
+            newer = islice(self._in.events, start, None)
+            return list(islice((e for e in newer if study is None or study_of(e.fact) == study), limit))
 
     def trim_events(self, keep: int) -> None:
         """Forget the oldest events so that those of the last ``keep`` revisions remain; state is untouched."""
         with self._lock:
-            self._check_open()
-            self._trimmed = max(self._trimmed, self._revision - keep)
-            del self._events[: bisect_right(self._events, self._trimmed, key=lambda event: event.revision)]
+            self._check_writer()
+            self._in.trimmed = max(self._in.trimmed, self._in.revision - keep)
+            del self._in.events[: bisect_right(self._in.events, self._in.trimmed, key=lambda event: event.revision)]
 
     def study(self, name: StudyName) -> Study:
         """The study with its current progress.
@@ -136,7 +190,7 @@ class MemoryStore:
             self._check_open()
             found = (
                 shelf.study
-                for name, shelf in self._shelves.items()
+                for name, shelf in self._in.shelves.items()
                 if name.startswith(f"projects/{project}/")
                 and (after is None or name > after)
                 and (states is None or shelf.study.state in states)
@@ -182,7 +236,7 @@ class MemoryStore:
             shelf = self._shelf(study)
             goal = shelf.study.spec.objective.goal
             found = [trial for trial in shelf.trials.values() if trial.scores]
-        return heapq.nsmallest(limit, found, key=lambda t: (-t.rung, -goal.signed(t.scores[-1]), t.number))
+        return heapq.nsmallest(limit, found, key=lambda t: (-t.rung, -worth(goal, t.scores[-1]), t.number))
 
     def measurements(
         self, study: StudyName, trial: TrialNumber | None, after: MeasurementKey | None, limit: int
@@ -202,29 +256,31 @@ class MemoryStore:
         """What was answered to that request_id, or None."""
         with self._lock:
             self._check_open()
-            return self._answers.get(request_id)
+            return self._in.answers.get(request_id)
 
-    def live(self) -> Sequence[LiveStudy]:
-        """All studies that have not ended, in creation order."""
+    def live(self) -> Sequence[LiveStudy | DamagedStudy]:
+        """All studies that have not ended, in creation order; what is in memory can always be read."""
         with self._lock:
             self._check_open()
-            return [_live(shelf) for shelf in self._shelves.values() if not shelf.study.state.ended]
+            return [_live(shelf) for shelf in self._in.shelves.values() if not shelf.study.state.ended]
 
     def close(self) -> None:
-        """Release everything; the store cannot be used afterwards."""
+        """Let go of the contents; the store cannot be used afterwards."""
         with self._lock:
             self._open = False
-            self._shelves.clear()
-            self._events.clear()
-            self._answers.clear()
 
     def _check_open(self) -> None:
         if not self._open:
             raise StoreUnavailable("it has been closed")
 
+    def _check_writer(self) -> None:
+        self._check_open()
+        if self._epoch is not None and self._epoch != self._in.lease.epoch:
+            raise LeaseLost(self._epoch, self._in.lease.epoch)
+
     def _shelf(self, study: StudyName) -> _Shelf:
         self._check_open()
-        shelf = self._shelves.get(study)
+        shelf = self._in.shelves.get(study)
         if shelf is None:
             raise StudyNotFound(study)
         return shelf
@@ -249,7 +305,7 @@ class MemoryStore:
                     self._check_study(study, exists)
                 case MeasurementAdded(study, measurement):
                     self._check_study(study, exists)
-                    shelf = None if study in erased else self._shelves.get(study)
+                    shelf = None if study in erased else self._in.shelves.get(study)
                     stored = shelf is not None and measurement.trial in shelf.trials
                     if not stored and (study, measurement.trial) not in made:
                         raise StoreUnavailable(f"{study!r} has no trial {measurement.trial} to write to")
@@ -259,56 +315,42 @@ class MemoryStore:
                     assert_never(fact)
 
     def _check_study(self, study: StudyName, exists: dict[StudyName, bool]) -> None:
-        if not exists.get(study, study in self._shelves):
+        if not exists.get(study, study in self._in.shelves):
             raise StoreUnavailable(f"there is no study {study!r} to write to")
 
     def _apply(self, fact: Fact) -> None:
         match fact:
             case StudyPut(study):
-                shelf = self._shelves.get(study.name)
+                shelf = self._in.shelves.get(study.name)
                 if shelf is None:
-                    self._shelves[study.name] = _Shelf(study)
+                    self._in.shelves[study.name] = _Shelf(study)
                 else:
                     # A definition never changes after creation.
                     shelf.study = replace(study, spec=shelf.study.spec)
             case StudyDeleted(study):
-                self._shelves.pop(study, None)
-                self._events = [e for e in self._events if _study_of(e.fact) != study]
+                self._in.shelves.pop(study, None)
+                self._in.events = [e for e in self._in.events if study_of(e.fact) != study]
             case ProgressPut(study, progress):
-                shelf = self._shelves[study]
+                shelf = self._in.shelves[study]
                 shelf.study = replace(shelf.study, progress=progress)
             case TrialPut(trial):
-                self._shelves[trial.study].trials[trial.number] = trial
+                self._in.shelves[trial.study].trials[trial.number] = trial
             case MeasurementAdded(study, new):
-                kept = self._shelves[study].measurements
+                kept = self._in.shelves[study].measurements
                 key = (new.trial, new.repeat, new.fold, new.epoch)
                 if key not in kept or kept[key].attempt <= new.attempt:
                     kept[key] = new
             case RequestAnswered(request_id, digest, study):
-                self._answers[request_id] = Answered(digest, study)
+                self._in.answers[request_id] = Answered(digest, study)
             case _:
                 assert_never(fact)
-
-
-def _study_of(fact: Fact) -> StudyName | None:
-    match fact:
-        case StudyPut(study):
-            return study.name
-        case TrialPut(trial):
-            return trial.study
-        case StudyDeleted(study) | ProgressPut(study) | MeasurementAdded(study):
-            return study
-        case RequestAnswered():
-            return None
-        case _:
-            assert_never(fact)
 
 
 def _live(shelf: _Shelf) -> LiveStudy:
     trials = sorted(shelf.trials.values(), key=lambda trial: trial.number)
     out = set(_handed_out(trials))
-    measurements = [m for _, m in sorted(shelf.measurements.items()) if (m.trial, m.repeat, m.fold) in out]
-    return LiveStudy(shelf.study, trials, measurements)
+    measurements = tuple(m for _, m in sorted(shelf.measurements.items()) if (m.trial, m.repeat, m.fold) in out)
+    return LiveStudy(shelf.study, tuple(trials), measurements)
 
 
 def _handed_out(trials: Sequence[Trial]) -> Iterator[tuple[int, int, int]]:

@@ -1,11 +1,13 @@
 """Domain values as JSON text and back, without loss: 8 stays 8, 8.0 a float, True a bool, NaN a NaN."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar, assert_never
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from searchd.domain.errors import StoreDamaged
 from searchd.domain.facts import Fact, MeasurementAdded, ProgressPut, StudyDeleted, StudyPut, TrialPut
 from searchd.domain.measurement import Measurement
 from searchd.domain.study import Progress, Study, StudyName, StudySpec
@@ -33,13 +35,41 @@ class Codec(Generic[T]):
         """The value as JSON."""
         return self._adapter.dump_json((value,), exclude=self._exclude)[1:-1].decode()
 
-    def load(self, text: str) -> T:
-        """The value from its JSON."""
-        return self._adapter.validate_json(f"[{text}]")[0]
+    def load(self, text: str, what: str) -> T:
+        """The value from its JSON.
 
-    def load_all(self, texts: Iterable[str]) -> tuple[T, ...]:
-        """Values from their JSON; shape (n_texts,)."""
-        return self._adapter.validate_json(f"[{','.join(texts)}]")
+        Args:
+            text: The JSON.
+            what: Names the value in the error.
+
+        Raises:
+            StoreDamaged: it is not JSON of such a value.
+        """
+        try:
+            (value,) = self._adapter.validate_json(f"[{text}]")
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"][1:]))
+            raise StoreDamaged(what, f"{place}: {first['msg']}" if place else first["msg"]) from error
+        except ValueError as error:
+            raise StoreDamaged(what, "it is not one JSON value") from error
+        return value
+
+    def load_all(self, texts: Sequence[str], what: Callable[[int], str]) -> tuple[T, ...]:
+        """Values from their JSON; shape (n_texts,).
+
+        Args:
+            texts: The JSON of each.
+            what: Names the value at an index in the error.
+
+        Raises:
+            StoreDamaged: one of them is not JSON of such a value.
+        """
+        with suppress(ValueError, TypeError):
+            values = self._adapter.validate_json(f"[{','.join(texts)}]")
+            if len(values) == len(texts):
+                return values
+        return tuple(self.load(text, what(index)) for index, text in enumerate(texts))
 
 
 SPEC = Codec(StudySpec)
@@ -61,18 +91,22 @@ def whole_study(rest: str, spec: str, progress: str) -> str:
 
 
 def fact(kind: Kind, study: StudyName, body: str, spec: str | None) -> Fact:
-    """The fact that an event row tells; ``spec`` is the JSON of the study's, needed by a StudyPut only."""
+    """The fact that an event row tells; ``spec`` is the JSON of the study's, needed by a StudyPut only.
+
+    Raises:
+        StoreDamaged: the row cannot be understood; it names the study.
+    """
     match kind:
         case Kind.STUDY:
-            return StudyPut(STUDY.load(with_field(body, "spec", spec or "null")))
+            return StudyPut(STUDY.load(with_field(body, "spec", spec or "null"), study))
         case Kind.DELETED:
             return StudyDeleted(study)
         case Kind.PROGRESS:
-            return ProgressPut(study, PROGRESS.load(body))
+            return ProgressPut(study, PROGRESS.load(body, study))
         case Kind.TRIAL:
-            return TrialPut(TRIAL.load(body))
+            return TrialPut(TRIAL.load(body, study))
         case Kind.MEASUREMENT:
-            return MeasurementAdded(study, MEASUREMENT.load(body))
+            return MeasurementAdded(study, MEASUREMENT.load(body, study))
         case Kind.REQUEST:
             raise ValueError("answered requests are not read from the log")
         case _:

@@ -1,45 +1,51 @@
-"""The durable store: SQLAlchemy Core over SQLite."""
+"""The durable store: SQLAlchemy Core over SQLite or PostgreSQL, one code for both."""
 
 import secrets
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
 
-from searchd.domain.errors import RevisionExpired, StoreUnavailable, StudyNotFound, TrialNotFound
+from searchd.domain.errors import LeaseLost, StoreDamaged, StoreUnavailable, StudyNotFound
 from searchd.domain.facts import Event, Fact
 from searchd.domain.measurement import Measurement
 from searchd.domain.study import Study, StudyName, StudyState
-from searchd.domain.trial import FoldRunState, Trial, TrialNumber, TrialState
-from searchd.ports.store import Answered, LiveStudy
-from searchd.stores import records, schema
+from searchd.domain.trial import Trial, TrialNumber, TrialState
+from searchd.failpoints import reach
+from searchd.ports.store import Answered, DamagedStudy, Lease, LiveStudy
+from searchd.stores import reading, records, schema
 from searchd.stores.connections import Connections, SqlSettings
-from searchd.stores.tables import Kind, events, measurements, meta, requests, studies, study_labels, trials
+from searchd.stores.errors import CommitUnknown
+from searchd.stores.tables import events, meta
 from searchd.stores.writing import Writer
 
-_LOG = select(
-    meta.c.writer_epoch, meta.c.trimmed, func.coalesce(select(func.max(events.c.revision)).scalar_subquery(), 0)
-)
-_STUDIES = select(studies.c.rest, studies.c.spec, studies.c.progress)
-_TRIALS_PER_QUERY = 500
+OUTCOME_SECONDS: Final = 20.0
+"""For how long the outcome of a commit is asked for when the connection broke: longer than the database holds on to a
+transaction whose client is gone."""
+
+_META = select(meta)
+_LOCK_META = _META.with_for_update()
+_MARK = update(meta).values(mark=bindparam("new"))
 
 
-class _Log(NamedTuple):
-    """The writer's epoch, the newest forgotten event (0: none), and the newest event (0: none)."""
+class _Held(NamedTuple):
+    """What ``meta`` says: the lease, and the mark of the last commit."""
 
-    epoch: int
-    trimmed: int
-    revision: int
+    lease: Lease
+    mark: str
 
 
 class SqlStore:
-    """A store in a database. ``commit``, ``begin_epoch`` and ``trim_events`` belong to one thread, reads to any.
+    """A store in a database. Methods that write belong to one thread, reads to any.
 
     Once it has begun an epoch, its writes are refused as soon as another store has begun a later one.
 
     Raises:
         InvalidArgument: the URL is malformed or not supported.
+        StoreDamaged: the file is not a database, or a damaged one.
         StoreTooNew: a newer searchd wrote the database.
         StoreUnavailable: the database cannot be opened.
     """
@@ -64,72 +70,128 @@ class SqlStore:
         """A random id (32 hex digits) made when the store was created; never changes."""
         return self._identity
 
-    def begin_epoch(self) -> int:
-        """Take the store as its writer: count the writer's epoch up by one, durably, and return it (from 1)."""
+    def lease(self) -> Lease:
+        """Who may write, as of now."""
+        with self._connections.reading() as connection:
+            return _held(connection, lock=False).lease
+
+    def begin_epoch(self, holder: str = "", address: str = "", seen: Lease | None = None) -> int:
+        """Take the lease: count the writer's epoch up by one, durably, and return it (from 1).
+
+        Raises:
+            LeaseLost: the lease is not what was seen any more.
+            StoreUnavailable: the database refused; if the connection broke, the lease may have been taken.
+        """
         with self._connections.writing() as connection:
-            connection.execute(update(meta).values(writer_epoch=meta.c.writer_epoch + 1))
-            epoch: int = connection.execute(select(meta.c.writer_epoch)).scalar_one()
+            lease = _held(connection).lease
+            if seen is not None and seen != lease:
+                raise LeaseLost(seen.epoch, lease.epoch)
+            epoch = lease.epoch + 1
+            taken = {"writer_epoch": epoch, "holder": holder, "address": address, "beats": lease.beats + 1}
+            connection.execute(update(meta).values(taken))
         self._epoch = epoch
         return epoch
 
+    def beat(self) -> None:
+        """Give a sign of life.
+
+        Raises:
+            LeaseLost: another writer has begun a later epoch.
+        """
+        with self._connections.writing() as connection:
+            self._check_writer(_held(connection))
+            connection.execute(update(meta).values(beats=meta.c.beats + 1))
+
+    def give_up(self) -> None:
+        """Leave the lease to whoever wants it; nothing happens if another writer has begun a later epoch."""
+        with self._connections.writing() as connection:
+            if _held(connection).lease.epoch == self._epoch:
+                connection.execute(update(meta).values(holder="", address="", beats=meta.c.beats + 1))
+
     def commit(self, facts: Sequence[Fact], at: datetime) -> int:
         """Write all facts in one durable transaction, numbering them contiguously; all or nothing.
+
+        If the connection breaks so that nobody knows whether the transaction took place, that is found out by reading
+        back before this returns or raises.
 
         Returns:
             The revision of the last fact (of the log's end if there are none).
 
         Raises:
-            StoreUnavailable: the database refused, a fact is about a study or trial that does not exist, or another
-                store has begun a later epoch.
+            LeaseLost: another writer has begun a later epoch.
+            StoreFull: there is no room.
+            StoreDamaged: a study that a fact is about cannot be understood, or the database is damaged.
+            StoreUnavailable: the database refused, or a fact is about a study or trial that does not exist; or the
+                database cannot be reached to find out whether the transaction took place, which it then says.
         """
         if not facts:
-            return self.revision()
+            with self._connections.reading() as connection:
+                self._check_writer(_held(connection, lock=False))
+                return reading.revision(connection)
         try:
-            with self._connections.writing() as connection:
-                after = self._checked_end(connection)
-                self._writer.write(connection, facts, after, records.microseconds(at))
+            revision = self._write(facts, at)
         except BaseException:
             self._writer.forget()
             raise
-        return after + len(facts)
+        reach("commit.done")
+        return revision
+
+    def _write(self, facts: Sequence[Fact], at: datetime) -> int:
+        mark, before = secrets.token_hex(16), ""
+        try:
+            with self._connections.writing() as connection:
+                held = _held(connection)
+                self._check_writer(held)
+                before, revision = held.mark, reading.revision(connection)
+                reach("commit.begun")
+                self._writer.write(connection, facts, revision, records.microseconds(at))
+                connection.execute(_MARK, {"new": mark})
+                reach("commit.written")
+        except CommitUnknown as unknown:
+            if not self._took_place(mark, before, unknown):
+                raise StoreUnavailable("the connection broke before a write took place") from unknown
+        return revision + len(facts)
+
+    def _took_place(self, mark: str, before: str, unknown: CommitUnknown) -> bool:
+        """Whether the transaction that leaves ``mark`` in place of ``before`` did.
+
+        The lock is what makes it certain: as long as the transaction may yet take place, it holds that lock.
+        """
+        patience_ends = time.monotonic() + OUTCOME_SECONDS
+        while time.monotonic() < patience_ends:
+            with suppress(StoreUnavailable), self._connections.writing() as connection:
+                found = _held(connection).mark
+                if found not in (mark, before):
+                    # Another writer has taken over and written since.
+                    break
+                return found == mark
+            time.sleep(0.1)
+        raise unknown
 
     def revision(self) -> int:
         """The revision of the newest event, 0 if there is none."""
         with self._connections.reading() as connection:
-            return _log(connection).revision
+            return reading.revision(connection)
 
     def events(self, after: int, study: StudyName | None, limit: int) -> Sequence[Event]:
         """Up to ``limit`` events with a revision above ``after``, in order; of one study if given.
 
         Raises:
             RevisionExpired: events right after ``after`` are no longer kept.
+            StoreDamaged: one of them cannot be understood.
         """
-        # A study's definition is kept once, not in each of its events.
-        query = (
-            select(events, studies.c.spec)
-            .join_from(
-                events, studies, and_(studies.c.name == events.c.study, events.c.kind == Kind.STUDY), isouter=True
-            )
-            .where(events.c.revision > after, events.c.kind != Kind.REQUEST)
-            .order_by(events.c.revision)
-            .limit(limit)
-        )
-        if study is not None:
-            query = query.where(events.c.study == study)
         with self._connections.reading() as connection:
-            trimmed = _log(connection).trimmed
-            if after < trimmed:
-                raise RevisionExpired(after + 1, trimmed + 1)
-            rows = connection.execute(query).all()
-            return [
-                Event(r.revision, records.moment(r.at_us), records.fact(Kind(r.kind), r.study, r.body, r.spec))
-                for r in rows
-            ]
+            return reading.events_after(connection, after, study, limit)
 
     def trim_events(self, keep: int) -> None:
-        """Forget the oldest events so that those of the last ``keep`` revisions remain; state is untouched."""
+        """Forget the oldest events so that those of the last ``keep`` revisions remain; state is untouched.
+
+        Raises:
+            LeaseLost: another writer has begun a later epoch.
+        """
         with self._connections.writing() as connection:
-            upto = self._checked_end(connection) - keep
+            self._check_writer(_held(connection))
+            upto = reading.revision(connection) - keep
             if upto > 0:
                 connection.execute(delete(events).where(events.c.revision <= upto))
                 connection.execute(update(meta).values(trimmed=upto).where(meta.c.trimmed < upto))
@@ -139,9 +201,10 @@ class SqlStore:
 
         Raises:
             StudyNotFound: there is none of that name.
+            StoreDamaged: it cannot be understood.
         """
         with self._connections.reading() as connection:
-            found = _load_studies(connection, _STUDIES.where(studies.c.name == name))
+            found = reading.studies_in_order(connection, [reading.study_named(name)], None, 1)
         if not found:
             raise StudyNotFound(name)
         return found[0]
@@ -155,17 +218,29 @@ class SqlStore:
         limit: int,
     ) -> Sequence[Study]:
         """Up to ``limit`` studies of a project in name order, from the one after ``after``; in any of ``states``
-        (None: all) and bearing all ``labels``."""
-        query = _STUDIES.where(studies.c.project == project).order_by(studies.c.name).limit(limit)
-        if states is not None:
-            query = query.where(studies.c.state.in_(sorted(states)))
-        for label, value in labels.items():
-            bearing = (study_labels.c.study == studies.c.name, study_labels.c.label == label)
-            query = query.where(exists().where(*bearing, study_labels.c.value == value))
-        if after is not None:
-            query = query.where(studies.c.name > after)
-        with self._connections.reading() as connection:
-            return _load_studies(connection, query)
+        (None: all) and bearing all ``labels``. Those that cannot be understood are left out."""
+        filters = reading.study_filters(project, states, labels)
+        try:
+            with self._connections.reading() as connection:
+                return reading.studies_in_order(connection, filters, after, limit)
+        except StoreDamaged:
+            return self._undamaged(filters, after, limit)
+
+    def _undamaged(
+        self, filters: Sequence[ColumnElement[bool]], after: StudyName | None, limit: int
+    ) -> Sequence[Study]:
+        found: list[Study] = []
+        while len(found) < limit:
+            with self._connections.reading() as connection:
+                names = reading.study_names_in_order(connection, filters, after, limit)
+            if not names:
+                break
+            after = names[-1]
+            for name in names:
+                only = [*filters, reading.study_named(name)]
+                with suppress(StoreDamaged), self._connections.reading() as connection:
+                    found += reading.studies_in_order(connection, only, None, 1)
+        return found[:limit]
 
     def trial(self, study: StudyName, number: TrialNumber) -> Trial:
         """One trial.
@@ -173,26 +248,20 @@ class SqlStore:
         Raises:
             StudyNotFound: there is no such study.
             TrialNotFound: the study has no trial of that number.
+            StoreDamaged: it cannot be understood.
         """
         with self._connections.reading() as connection:
-            _check_exists(connection, study)
-            body = connection.scalar(select(trials.c.body).where(trials.c.study == study, trials.c.number == number))
-            if body is None:
-                raise TrialNotFound(study, number)
-            return records.TRIAL.load(body)
+            return reading.trial_numbered(connection, study, number)
 
     def trials(self, study: StudyName, states: frozenset[TrialState] | None, after: int, limit: int) -> Sequence[Trial]:
         """Up to ``limit`` trials with numbers above ``after``, in number order; in any of ``states`` (None: all).
 
         Raises:
             StudyNotFound: there is no such study.
+            StoreDamaged: one of them cannot be understood.
         """
-        query = _trials_of(study).where(trials.c.number > after).order_by(trials.c.number).limit(limit)
-        if states is not None:
-            query = query.where(trials.c.state.in_(sorted(states)))
         with self._connections.reading() as connection:
-            _check_exists(connection, study)
-            return records.TRIAL.load_all(connection.scalars(query))
+            return reading.trials_in_order(connection, study, states, after, limit)
 
     def ranked(self, study: StudyName, limit: int) -> Sequence[Trial]:
         """Up to ``limit`` trials that completed a rung, best first: more completed rungs, then the better mean of
@@ -200,12 +269,10 @@ class SqlStore:
 
         Raises:
             StudyNotFound: there is no such study.
+            StoreDamaged: one of them cannot be understood.
         """
-        best_first = (trials.c.rung.desc(), trials.c.score.desc(), trials.c.number)
-        query = _trials_of(study).where(trials.c.rung > 0).order_by(*best_first).limit(limit)
         with self._connections.reading() as connection:
-            _check_exists(connection, study)
-            return records.TRIAL.load_all(connection.scalars(query))
+            return reading.trials_ranked(connection, study, limit)
 
     def measurements(
         self, study: StudyName, trial: TrialNumber | None, after: tuple[int, int, int, int] | None, limit: int
@@ -215,39 +282,41 @@ class SqlStore:
 
         Raises:
             StudyNotFound: there is no such study.
+            StoreDamaged: one of them cannot be understood; it names the trial.
         """
-        key = (measurements.c.trial, measurements.c.repeat, measurements.c.fold, measurements.c.epoch)
-        query = select(measurements.c.body).where(measurements.c.study == study).order_by(*key).limit(limit)
-        if trial is not None:
-            query = query.where(measurements.c.trial == trial)
-        if after is not None:
-            query = query.where(tuple_(*key) > after)
         with self._connections.reading() as connection:
-            _check_exists(connection, study)
-            return records.MEASUREMENT.load_all(connection.scalars(query))
+            return reading.measurements_in_order(connection, study, trial, after, limit)
 
     def answered(self, request_id: str) -> Answered | None:
-        """What was answered to that request_id, or None."""
-        with self._connections.reading() as connection:
-            row = connection.execute(select(requests).where(requests.c.request_id == request_id)).one_or_none()
-            return None if row is None else Answered(row.digest, records.STUDY.load(row.study))
+        """What was answered to that request_id, or None.
 
-    def live(self) -> Sequence[LiveStudy]:
-        """All studies that have not ended, in creation order."""
-        unended = [state for state in StudyState if not state.ended]
-        query = _STUDIES.where(studies.c.state.in_(unended)).order_by(studies.c.created)
+        Raises:
+            StoreDamaged: the answer cannot be understood.
+        """
         with self._connections.reading() as connection:
-            return [_load_live(connection, study) for study in _load_studies(connection, query)]
+            return reading.answer(connection, request_id)
+
+    def live(self) -> Sequence[LiveStudy | DamagedStudy]:
+        """All studies that have not ended, in creation order; one that cannot be read keeps no other from it."""
+        with self._connections.reading() as connection:
+            names = reading.unended_names(connection)
+        return [live for live in map(self._live, names) if live is not None]
+
+    def _live(self, name: StudyName) -> LiveStudy | DamagedStudy | None:
+        try:
+            # A transaction of its own, for PostgreSQL's ends with the first error.
+            with self._connections.reading() as connection:
+                return reading.live_study(connection, name)
+        except StoreDamaged as error:
+            return DamagedStudy(name, error.reason if error.what == name else f"{error.what}: {error.reason}")
 
     def close(self) -> None:
         """Release everything; the store cannot be used afterwards."""
         self._connections.close()
 
-    def _checked_end(self, connection: Connection) -> int:
-        log = _log(connection)
-        if self._epoch is not None and log.epoch != self._epoch:
-            raise StoreUnavailable(f"another server has taken it over (epoch {log.epoch}, ours {self._epoch})")
-        return log.revision
+    def _check_writer(self, held: _Held) -> None:
+        if self._epoch is not None and self._epoch != held.lease.epoch:
+            raise LeaseLost(self._epoch, held.lease.epoch)
 
 
 def open_sql_store(url: str) -> SqlStore:
@@ -255,46 +324,14 @@ def open_sql_store(url: str) -> SqlStore:
 
     Raises:
         InvalidArgument: the URL is malformed or not supported.
+        StoreDamaged: the file is not a database, or a damaged one.
         StoreTooNew: a newer searchd wrote the database.
         StoreUnavailable: the database cannot be opened.
     """
     return SqlStore(SqlSettings(url))
 
 
-def _log(connection: Connection) -> _Log:
-    epoch, trimmed, newest = connection.execute(_LOG).one()
-    return _Log(epoch, trimmed, max(trimmed, newest))
-
-
-def _check_exists(connection: Connection, study: StudyName) -> None:
-    if connection.scalar(select(studies.c.name).where(studies.c.name == study)) is None:
-        raise StudyNotFound(study)
-
-
-def _load_studies(connection: Connection, query: Select[str, str, str]) -> Sequence[Study]:
-    return records.STUDY.load_all(records.whole_study(*row) for row in connection.execute(query))
-
-
-def _trials_of(study: StudyName) -> Select[str]:
-    return select(trials.c.body).where(trials.c.study == study)
-
-
-def _load_live(connection: Connection, study: Study) -> LiveStudy:
-    found = records.TRIAL.load_all(connection.scalars(_trials_of(study.name).order_by(trials.c.number)))
-    out = {
-        (trial.number, run.repeat, run.fold)
-        for trial in found
-        for run in trial.fold_runs
-        if run.state is FoldRunState.HANDED_OUT
-    }
-    numbers = sorted({number for number, _, _ in out})
-    reported: list[Measurement] = []
-    for start in range(0, len(numbers), _TRIALS_PER_QUERY):
-        chunk = numbers[start : start + _TRIALS_PER_QUERY]
-        query = (
-            select(measurements.c.body)
-            .where(measurements.c.study == study.name, measurements.c.trial.in_(chunk))
-            .order_by(measurements.c.trial, measurements.c.repeat, measurements.c.fold, measurements.c.epoch)
-        )
-        reported += records.MEASUREMENT.load_all(connection.scalars(query))
-    return LiveStudy(study, found, tuple(m for m in reported if (m.trial, m.repeat, m.fold) in out))
+def _held(connection: Connection, *, lock: bool = True) -> _Held:
+    """What ``meta`` says. The lock keeps others from writing until the transaction ends; SQLite does so anyway."""
+    row = connection.execute(_LOCK_META if lock else _META).one()
+    return _Held(Lease(row.writer_epoch, row.holder, row.address, row.beats), row.mark)

@@ -5,6 +5,7 @@ from enum import StrEnum
 from sqlalchemy import (
     BigInteger,
     Column,
+    Dialect,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -14,7 +15,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
+    text,
 )
+from sqlalchemy.types import TypeEngine
 
 
 class Kind(StrEnum):
@@ -28,6 +32,36 @@ class Kind(StrEnum):
     REQUEST = "request"
 
 
+class Plain(TypeDecorator[str]):
+    """Text as it was given, not JSON: any of Unicode, and sorted by code points in every database.
+
+    PostgreSQL takes no NUL; there, and only there, NUL and the character after it are written as two, which keeps the
+    order.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        """The column's type in a database."""
+        return Text(collation="C" if dialect.name == "postgresql" else None)
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Text on its way to the database."""
+        if value is None or dialect.name != "postgresql":
+            return value
+        return value.replace("\1", "\1\2").replace("\0", "\1\1")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Text on its way back."""
+        if value is None or dialect.name != "postgresql":
+            return value
+        return value.replace("\1\1", "\0").replace("\1\2", "\1")
+
+
+# SQLite's INTEGER has 64 bits, and it stores a table in the order of a key only if its type is exactly that.
+_WHOLE = BigInteger().with_variant(Integer, "sqlite")
+
 metadata = MetaData()
 
 meta = Table(
@@ -37,15 +71,20 @@ meta = Table(
     Column("writer_epoch", BigInteger, nullable=False),
     # Events up to this revision have been forgotten.
     Column("trimmed", BigInteger, nullable=False),
+    # The lease of the writer's epoch.
+    Column("holder", Plain, nullable=False, server_default=text("''")),
+    Column("address", Plain, nullable=False, server_default=text("''")),
+    Column("beats", BigInteger, nullable=False, server_default="0"),
+    # What the last commit left, so that its writer can find out whether it took place.
+    Column("mark", String(32), nullable=False, server_default=text("''")),
 )
 
 events = Table(
     "events",
     metadata,
-    # SQLite stores a table in the order of a key only if its type is exactly INTEGER.
-    Column("revision", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("revision", _WHOLE, primary_key=True, autoincrement=False),
     # No foreign key: the event that tells of a deletion outlives its study. Null for answered requests.
-    Column("study", Text),
+    Column("study", Plain),
     Column("at_us", BigInteger, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("body", Text, nullable=False),
@@ -55,8 +94,8 @@ events = Table(
 studies = Table(
     "studies",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("project", Text, nullable=False),
+    Column("name", Plain, primary_key=True),
+    Column("project", Plain, nullable=False),
     # The revision that created it: studies sort by creation.
     Column("created", BigInteger, nullable=False),
     Column("state", String(16), nullable=False),
@@ -72,20 +111,20 @@ studies = Table(
 study_labels = Table(
     "study_labels",
     metadata,
-    Column("study", Text, ForeignKey("studies.name"), primary_key=True),
-    Column("label", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("study", Plain, ForeignKey("studies.name"), primary_key=True),
+    Column("label", Plain, primary_key=True),
+    Column("value", Plain, nullable=False),
     Index("study_labels_by_value", "label", "value", "study"),
 )
 
 trials = Table(
     "trials",
     metadata,
-    Column("study", Text, ForeignKey("studies.name"), primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("study", Plain, ForeignKey("studies.name"), primary_key=True),
+    Column("number", _WHOLE, primary_key=True, autoincrement=False),
     Column("state", String(16), nullable=False),
     # Number of completed rungs, and the mean score at the highest, signed so that larger is better.
-    Column("rung", Integer, nullable=False),
+    Column("rung", _WHOLE, nullable=False),
     Column("score", Float(53)),
     Column("body", Text, nullable=False),
     Index("trials_by_rank", "study", "rung", "score", "number"),
@@ -94,12 +133,12 @@ trials = Table(
 measurements = Table(
     "measurements",
     metadata,
-    Column("study", Text, primary_key=True),
-    Column("trial", Integer, primary_key=True, autoincrement=False),
-    Column("repeat", Integer, primary_key=True, autoincrement=False),
-    Column("fold", Integer, primary_key=True, autoincrement=False),
-    Column("epoch", Integer, primary_key=True, autoincrement=False),
-    Column("attempt", Integer, nullable=False),
+    Column("study", Plain, primary_key=True),
+    Column("trial", _WHOLE, primary_key=True, autoincrement=False),
+    Column("repeat", _WHOLE, primary_key=True, autoincrement=False),
+    Column("fold", _WHOLE, primary_key=True, autoincrement=False),
+    Column("epoch", _WHOLE, primary_key=True, autoincrement=False),
+    Column("attempt", _WHOLE, nullable=False),
     Column("body", Text, nullable=False),
     ForeignKeyConstraint(["study", "trial"], ["trials.study", "trials.number"]),
 )
@@ -107,7 +146,7 @@ measurements = Table(
 requests = Table(
     "requests",
     metadata,
-    Column("request_id", Text, primary_key=True),
-    Column("digest", Text, nullable=False),
+    Column("request_id", Plain, primary_key=True),
+    Column("digest", Plain, nullable=False),
     Column("study", Text, nullable=False),
 )

@@ -1,12 +1,14 @@
 """Facts as rows: one statement for many rows of a kind, each value turned into JSON once."""
 
-from collections.abc import Sequence
-from typing import Any, assert_never
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, assert_never
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Executable, Table, bindparam, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from searchd.domain.errors import StoreUnavailable
+from searchd.domain.errors import StoreDamaged, StoreUnavailable
 from searchd.domain.facts import (
     Fact,
     MeasurementAdded,
@@ -20,6 +22,7 @@ from searchd.domain.measurement import Measurement
 from searchd.domain.study import Goal, Progress, Study, StudyName
 from searchd.domain.trial import Trial
 from searchd.stores import records
+from searchd.stores.ranking import worth
 from searchd.stores.tables import Kind, events, measurements, requests, studies, study_labels, trials
 
 Row = dict[str, Any]
@@ -35,22 +38,39 @@ _PUT_STUDIES = (
 _PUT_PROGRESS = update(studies).where(studies.c.name == bindparam("of")).values(progress=bindparam("progress"))
 _GOAL = select(studies.c.goal).where(studies.c.name == bindparam("of"))
 
-_trial = upsert(trials)
-_PUT_TRIALS = _trial.on_conflict_do_update(
-    index_elements=[trials.c.study, trials.c.number],
-    set_={name: _trial.excluded[name] for name in ("state", "rung", "score", "body")},
-)
-_measurement = upsert(measurements)
-_PUT_MEASUREMENTS = _measurement.on_conflict_do_update(
-    index_elements=[measurements.c[name] for name in ("study", "trial", "repeat", "fold", "epoch")],
-    set_={"attempt": _measurement.excluded.attempt, "body": _measurement.excluded.body},
-    where=_measurement.excluded.attempt >= measurements.c.attempt,
-)
-_request = upsert(requests)
-_PUT_REQUESTS = _request.on_conflict_do_update(
-    index_elements=[requests.c.request_id],
-    set_={"digest": _request.excluded.digest, "study": _request.excluded.study},
-)
+# The two write the same statement, but SQLAlchemy has it once for each.
+_INSERT: Final[Mapping[str, Callable[[Table], sqlite.Insert | postgresql.Insert]]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Upserts:
+    """Statements that put a row in the place of one with the same key, in a database's dialect."""
+
+    trials: Executable
+    measurements: Executable
+    requests: Executable
+
+
+@cache
+def _upserts(dialect: str) -> _Upserts:
+    return _Upserts(
+        _upsert(dialect, trials, ("state", "rung", "score", "body")),
+        _upsert(dialect, measurements, ("attempt", "body"), counter="attempt"),
+        _upsert(dialect, requests, ("digest", "study")),
+    )
+
+
+def _upsert(dialect: str, table: Table, columns: Sequence[str], counter: str | None = None) -> Executable:
+    """One that replaces these columns; with a counter, of a row whose counter is not above the new one."""
+    new = _INSERT[dialect](table)
+    return new.on_conflict_do_update(
+        index_elements=list(table.primary_key),
+        set_={name: new.excluded[name] for name in columns},
+        where=None if counter is None else new.excluded[counter] >= table.c[counter],
+    )
 
 
 class Writer:
@@ -71,6 +91,7 @@ class Writer:
         """Write facts with the revisions from ``after + 1`` on, in the open transaction of ``connection``.
 
         Raises:
+            StoreDamaged: the row of a study that a fact is about cannot be understood.
             StoreUnavailable: a fact is about a study that does not exist.
         """
         batch = _Batch(connection, at_us)
@@ -108,6 +129,8 @@ class Writer:
         if goal is None:
             found: str | None = connection.scalar(_GOAL, {"of": study})
             if found is not None:
+                if found not in set(Goal):
+                    raise StoreDamaged(study, f"{found!r} is no goal")
                 goal = self._goals[study] = Goal(found)
         return goal
 
@@ -165,7 +188,7 @@ class _Batch:
             "number": trial.number,
             "state": trial.state.value,
             "rung": trial.rung,
-            "score": goal.signed(trial.scores[-1]) if trial.scores else None,
+            "score": worth(goal, trial.scores[-1]) if trial.scores else None,
             "body": body,
         }
         self.log(revision, trial.study, Kind.TRIAL, body)
@@ -193,6 +216,7 @@ class _Batch:
 
     def flush(self) -> None:
         """Write what was gathered, owners before what they own."""
+        upserts = _upserts(self._connection.dialect.name)
         changed = [row for name, row in self._studies.items() if name not in self._new_studies]
         for name, row in self._new_studies.items():
             row.update({key: value for key, value in self._studies[name].items() if key != "of"})
@@ -201,9 +225,9 @@ class _Batch:
             (_ADD_LABELS, self._labels),
             (_PUT_STUDIES, changed),
             (_PUT_PROGRESS, list(self._progress.values())),
-            (_PUT_TRIALS, list(self._trials.values())),
-            (_PUT_MEASUREMENTS, self._measurements),
-            (_PUT_REQUESTS, self._requests),
+            (upserts.trials, list(self._trials.values())),
+            (upserts.measurements, self._measurements),
+            (upserts.requests, self._requests),
             (_ADD_EVENTS, self._events),
         ):
             if rows:

@@ -1,4 +1,5 @@
-"""What every store promises. Subclass it and give a ``store`` fixture that yields a new, empty store."""
+"""What every store promises. Subclass it and give two fixtures: ``store``, a new, empty store, and ``opened_again``,
+which opens the same contents as another server would."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -22,8 +23,9 @@ from searchd.domain.study import (
 )
 from searchd.domain.trial import FoldRunState, TrialNumber, TrialState
 from searchd.ports.store import Store
+from tests.contracts.lease import LeaseContract
 from tests.contracts.makers import AT, STUDY, fold_run, measurement, minimizing, spec, study, trial
-from tests.contracts.stored_values import StoredValuesContract, keys, names
+from tests.contracts.stored_values import StoredValuesContract, keys, names, whole
 
 OTHER = study_name("default", "other")
 ORPHANS: Sequence[Fact] = (
@@ -34,8 +36,8 @@ ORPHANS: Sequence[Fact] = (
 )
 
 
-class StoreContract(StoredValuesContract):
-    """The promises of the port, one test each: here of the log, and inherited those of reading state."""
+class StoreContract(StoredValuesContract, LeaseContract):
+    """The promises of the port, one test each: here of the log, inherited those of reading state and of the lease."""
 
     # The log
 
@@ -44,10 +46,6 @@ class StoreContract(StoredValuesContract):
         assert len(store.identity()) == 32
         assert int(store.identity(), 16) >= 0
         assert store.identity() == store.identity()
-
-    def test_epochs_count_from_one(self, store: Store) -> None:
-        """Each writer that takes the store gets the next epoch, from 1."""
-        assert [store.begin_epoch() for _ in range(3)] == [1, 2, 3]
 
     def test_new_store_is_empty(self, store: Store) -> None:
         """A new store is at revision 0 and holds nothing."""
@@ -168,7 +166,7 @@ class StoreContract(StoredValuesContract):
         with pytest.raises(StudyNotFound):
             store.study(STUDY)
         assert names(store, labels={"a": "b"}) == ["other"]
-        assert [live.study.name for live in store.live()] == [OTHER]
+        assert [live.study.name for live in whole(store.live())] == [OTHER]
         assert [e.revision for e in store.events(0, None, 10)] == [4, 5, 6, 8]
         assert [e.fact for e in store.events(0, STUDY, 10)] == [StudyDeleted(STUDY)]
         assert list(store.trials(OTHER, None, 0, 10)) == [trial(study=OTHER)]
@@ -200,6 +198,14 @@ class StoreContract(StoredValuesContract):
         assert store.answered("r-2") is None
         assert [e.revision for e in store.events(0, None, 10)] == [4]
 
+    def test_any_request_id_is_remembered(self, store: Store) -> None:
+        """A request_id may have any characters, and one is never taken for another."""
+        ids = ["", "a", "a\0", "a\0\0", "a\1", "a\1\1", "a\1\2", "a'\"%_\\", "é", "e\u0301", "😀", "A", "a "]
+        store.commit([StudyPut(study()), *(RequestAnswered(i, f"digest of {i}", study()) for i in ids)], AT)
+        answers = [store.answered(i) for i in ids]
+        assert [answer and answer.digest for answer in answers] == [f"digest of {i}" for i in ids]
+        assert store.answered("a\2") is None
+
     def test_answer_alone_takes_a_revision(self, store: Store) -> None:
         """An answer that ends the log counts in its revision, though it is not listed."""
         store.commit([StudyPut(study())], AT)
@@ -214,7 +220,11 @@ class StoreContract(StoredValuesContract):
         store.commit([StudyPut(s) for s in made], AT)
         store.commit([StudyPut(made[2].started(AT)), StudyPut(made[0].started(AT))], AT)
         store.commit([StudyPut(made[1].failed(AT, "why")), StudyPut(made[3].paused("fault"))], AT)
-        assert [x.study for x in store.live()] == [made[0].started(AT), made[2].started(AT), made[3].paused("fault")]
+        assert [live.study for live in whole(store.live())] == [
+            made[0].started(AT),
+            made[2].started(AT),
+            made[3].paused("fault"),
+        ]
 
     def test_live_studies_bring_what_is_needed_to_go_on(self, store: Store) -> None:
         """A live study comes with all trials by number and the measurements of the fold runs handed out."""
@@ -223,7 +233,7 @@ class StoreContract(StoredValuesContract):
         added = [measurement(n, fold=f, epoch=e) for n, f, e in ((3, 0, 1), (1, 0, 2), (1, 0, 1), (1, 1, 1), (2, 1, 1))]
         store.commit([StudyPut(study()), *(TrialPut(t) for t in reversed(trials))], AT)
         store.commit([MeasurementAdded(STUDY, m) for m in added], AT)
-        (live,) = store.live()
+        (live,) = whole(store.live())
         assert list(live.trials) == trials
         assert keys(live.measurements) == [(1, 0, 0, 1), (1, 0, 0, 2), (3, 0, 0, 1)]
 

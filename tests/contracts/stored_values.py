@@ -14,6 +14,7 @@ from searchd.domain.facts import (
     StudyPut,
     TrialPut,
 )
+from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.measurement import Measurement
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
@@ -31,7 +32,7 @@ from searchd.domain.study import (
     study_name,
 )
 from searchd.domain.trial import TrialNumber, TrialState
-from searchd.ports.store import Store
+from searchd.ports.store import DamagedStudy, LiveStudy, Store
 from tests.contracts.makers import AT, STUDY, fold_run, measurement, minimizing, spec, study, trial
 
 OTHER = study_name("default", "other")
@@ -41,6 +42,12 @@ def names(store: Store, **filters: object) -> list[str]:
     """Ids of the studies listed, in order."""
     asked: dict[str, object] = {"project": "default", "states": None, "labels": {}, "after": None, "limit": 100}
     return [s.name.rsplit("/", 1)[1] for s in store.studies(**(asked | filters))]  # type: ignore[arg-type]
+
+
+def whole(found: Sequence[LiveStudy | DamagedStudy]) -> Sequence[LiveStudy]:
+    """What was found, none of it damaged."""
+    assert all(isinstance(live, LiveStudy) for live in found)
+    return [live for live in found if isinstance(live, LiveStudy)]
 
 
 def keys(found: Sequence[Measurement]) -> list[tuple[int, int, int, int]]:
@@ -103,7 +110,7 @@ class StoredValuesContract:
         store.commit([ProgressPut(STUDY, newer)], AT)
         assert store.study(STUDY) == study(progress=newer)
         assert store.study(OTHER) == study(OTHER)
-        assert store.live()[1].study.progress == newer
+        assert whole(store.live())[1].study.progress == newer
 
     def test_progress_and_state_in_one_batch(self, store: Store) -> None:
         """A study put carries its progress; of several values in a batch the last stands."""
@@ -168,7 +175,10 @@ class StoredValuesContract:
             "l": [1, 1.0, {"deep": [False]}],
             "big": 2**70,
         }
-        runs = (fold_run(0, scores=((1, 0.1), (3, 0.2))), fold_run(1, repeat=1, losses=2, epoch=3))
+        runs = (
+            fold_run(0, scores=((1, 0.1), (3, 0.2))),
+            fold_run(1, repeat=1, failures=(Failure.WORKER_KILLED, Failure.NODE_LOST), epoch=3),
+        )
         made = trial(parameters=parameters, scores=(0.1 + 0.2, 1e-300), fold_runs=runs, train_seconds=1 / 3)
         made = made.ended(TrialState.FAILED, AT, "boom", "line 1\nline 2")
         store.commit([StudyPut(study()), TrialPut(made)], AT)
@@ -210,6 +220,22 @@ class StoredValuesContract:
         store.commit([StudyPut(study(spec=minimizing()))], AT)
         store.commit([TrialPut(trial(n, scores=s)) for n, s in scores.items()], AT)
         assert [t.number for t in store.ranked(STUDY, 10)] == [3, 2, 4, 5, 1]
+
+    def test_ranking_of_numbers_that_are_none(self, store: Store) -> None:
+        """A mean that is not a number ranks last among trials of as many rungs, infinities where they belong."""
+        scores = {1: math.nan, 2: -math.inf, 3: 0.5, 4: math.inf}
+        store.commit([StudyPut(study()), *(TrialPut(trial(n, scores=(s,))) for n, s in scores.items())], AT)
+        store.commit([TrialPut(trial(5, scores=(0.1, 0.1)))], AT)
+        assert [t.number for t in store.ranked(STUDY, 3)] == [5, 4, 3]
+        assert {t.number for t in store.ranked(STUDY, 10)[3:]} == {1, 2}
+
+    def test_large_numbers_survive(self, store: Store) -> None:
+        """A trial, an epoch or an attempt may have any number of 64 bits."""
+        large = 2**62
+        added = measurement(large, epoch=large + 1, attempt=large + 2)
+        store.commit([StudyPut(study()), TrialPut(trial(large)), MeasurementAdded(STUDY, added)], AT)
+        assert [t.number for t in store.trials(STUDY, None, large - 1, 1)] == [large]
+        assert list(store.measurements(STUDY, None, (large, 0, 0, large), 9)) == [added]
 
     def test_ranking_follows_changes(self, store: Store) -> None:
         """A trial that completes another rung moves in the ranking."""

@@ -1,4 +1,4 @@
-"""What integration tests share: one local Ray for the whole run."""
+"""What integration tests share: one local Ray and one PostgreSQL for the whole run."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from searchd.engines.ray.local import LocalCluster, LocalRay, LocalRaySettings
+from tests.postgres import PostgresServer
 
 pytest.register_assert_rewrite("tests.contracts", "tests.integration.ray.ray_harness")
 
@@ -20,6 +21,30 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster
         yield ray.start()
     finally:
         ray.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server; without one a laptop skips what needs it, and CI fails."""
+    try:
+        server = PostgresServer()
+        server.start()
+    except (ImportError, OSError, RuntimeError) as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"there is no PostgreSQL: {error}")
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """URL of a new, empty database in PostgreSQL."""
+    database = postgres.create()
+    yield postgres.url(database)
+    postgres.drop(database)
 
 
 @pytest.fixture

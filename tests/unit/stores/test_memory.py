@@ -1,6 +1,6 @@
 """The store in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -17,6 +17,11 @@ class TestMemoryStore(StoreContract):
         store = MemoryStore()
         yield store
         store.close()
+
+    @pytest.fixture
+    def opened_again(self, store: MemoryStore) -> Callable[[], MemoryStore]:
+        """Opens the same contents once more."""
+        return store.opened_again
 
 
 def test_identity_can_be_given() -> None:

@@ -1,13 +1,19 @@
 """The first schema: the log, studies, trials, measurements and answered requests.
 
-Spelled out rather than taken from the current tables, so that it stays what it was.
+Spelled out rather than taken from the current tables, so that it stays what it was. Only SQLite had it in use; what
+concerns PostgreSQL was added later.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
+from searchd.failpoints import reach
+
 revision = "0001"
 down_revision = None
+
+_PLAIN = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+_WHOLE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
@@ -20,10 +26,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "events",
-        sa.Column(
-            "revision", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False
-        ),
-        sa.Column("study", sa.Text),
+        sa.Column("revision", _WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("study", _PLAIN),
         sa.Column("at_us", sa.BigInteger, nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("body", sa.Text, nullable=False),
@@ -31,19 +35,22 @@ def upgrade() -> None:
     op.create_index("events_by_study", "events", ["study", "revision"])
     op.create_table(
         "requests",
-        sa.Column("request_id", sa.Text, primary_key=True),
-        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("request_id", _PLAIN, primary_key=True),
+        sa.Column("digest", _PLAIN, nullable=False),
         sa.Column("study", sa.Text, nullable=False),
     )
+    reach("migration.step")
     _create_studies()
+    reach("migration.step")
     _create_trials()
+    reach("migration.step")
 
 
 def _create_studies() -> None:
     op.create_table(
         "studies",
-        sa.Column("name", sa.Text, primary_key=True),
-        sa.Column("project", sa.Text, nullable=False),
+        sa.Column("name", _PLAIN, primary_key=True),
+        sa.Column("project", _PLAIN, nullable=False),
         sa.Column("created", sa.BigInteger, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("goal", sa.String(16), nullable=False),
@@ -55,9 +62,9 @@ def _create_studies() -> None:
     op.create_index("studies_by_state", "studies", ["state", "created"])
     op.create_table(
         "study_labels",
-        sa.Column("study", sa.Text, sa.ForeignKey("studies.name"), primary_key=True),
-        sa.Column("label", sa.Text, primary_key=True),
-        sa.Column("value", sa.Text, nullable=False),
+        sa.Column("study", _PLAIN, sa.ForeignKey("studies.name"), primary_key=True),
+        sa.Column("label", _PLAIN, primary_key=True),
+        sa.Column("value", _PLAIN, nullable=False),
     )
     op.create_index("study_labels_by_value", "study_labels", ["label", "value", "study"])
 
@@ -65,22 +72,22 @@ def _create_studies() -> None:
 def _create_trials() -> None:
     op.create_table(
         "trials",
-        sa.Column("study", sa.Text, sa.ForeignKey("studies.name"), primary_key=True),
-        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("study", _PLAIN, sa.ForeignKey("studies.name"), primary_key=True),
+        sa.Column("number", _WHOLE, primary_key=True, autoincrement=False),
         sa.Column("state", sa.String(16), nullable=False),
-        sa.Column("rung", sa.Integer, nullable=False),
+        sa.Column("rung", _WHOLE, nullable=False),
         sa.Column("score", sa.Float(53)),
         sa.Column("body", sa.Text, nullable=False),
     )
     op.create_index("trials_by_rank", "trials", ["study", "rung", "score", "number"])
     op.create_table(
         "measurements",
-        sa.Column("study", sa.Text, primary_key=True),
-        sa.Column("trial", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("repeat", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("fold", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("study", _PLAIN, primary_key=True),
+        sa.Column("trial", _WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("repeat", _WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("fold", _WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("epoch", _WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("attempt", _WHOLE, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         sa.ForeignKeyConstraint(["study", "trial"], ["trials.study", "trials.number"]),
     )
