@@ -60,6 +60,7 @@ class ActiveStudy:
             evaluation=spec.evaluation,
             seed=spec.seed,
             metrics=(spec.objective.metric,),
+            born=study.created_at.isoformat(),
         )
         self.trials: dict[TrialNumber, Trial] = {}
         """Trials that have not ended."""
@@ -205,6 +206,10 @@ class ActiveStudy:
     def index(self, repeat: int, fold: int) -> int:
         """Place of a fold run in its trial."""
         return repeat * self.folds_in_repeat + fold
+
+    def key(self, trial: Trial, run: FoldRun) -> FoldRunKey:
+        """What engines know a fold run by."""
+        return FoldRunKey(trial.study, trial.number, run.repeat, run.fold, self.task.born)
 
     def counted_score(self, run: FoldRun, trace: Trace) -> float | None:
         """The score of a fold run that stands under the study's score rule.

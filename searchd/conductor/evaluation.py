@@ -25,7 +25,7 @@ def held_run(active: ActiveStudy, key: FoldRunKey, attempt: int) -> tuple[Trial,
     """The trial, index and fold run that an attempt belongs to; None if the attempt is not the newest or is over."""
     trial = active.trials.get(key.trial)
     index = active.index(key.repeat, key.fold)
-    if trial is None or index >= len(trial.fold_runs):
+    if trial is None or index >= len(trial.fold_runs) or key.born != active.task.born:
         return None
     run = trial.fold_runs[index]
     if run.state is not FoldRunState.HANDED_OUT or run.attempt != attempt:
@@ -88,14 +88,14 @@ def _refused(
     mind: Mind, active: ActiveStudy, trial: Trial, index: int, failure: Failure, now: datetime, reason: str
 ) -> Trial:
     """The trial after a report that its segment cannot go on from."""
-    _cancel(mind, trial, index)
+    _cancel(mind, active, trial, index)
     return failed(mind, active, trial, index, failure, now, reason)
 
 
-def _cancel(mind: Mind, trial: Trial, index: int) -> None:
+def _cancel(mind: Mind, active: ActiveStudy, trial: Trial, index: int) -> None:
     """Have the worker that holds a fold run let it go."""
     run = trial.fold_runs[index]
-    held = (FoldRunKey(trial.study, trial.number, run.repeat, run.fold), run.attempt)
+    held = (active.key(trial, run), run.attempt)
     holder = mind.holders.get(held) if run.state is FoldRunState.HANDED_OUT else None
     if holder is not None:
         mind.command(CancelSegment(holder.id, *held))
@@ -257,7 +257,7 @@ def end_trial(
 ) -> Trial:
     """The trial in a final state; its fold runs that workers hold are cancelled, its files released."""
     for index in range(len(trial.fold_runs)):
-        _cancel(mind, trial, index)
+        _cancel(mind, active, trial, index)
     if trial.state is TrialState.PAUSED:
         active.scheduler.forget(trial.number, trial.rung - 1)
     lasted = trial.train_seconds > LASTING_SECONDS or any(run.attempt > 1 for run in trial.fold_runs)

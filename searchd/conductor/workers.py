@@ -87,7 +87,7 @@ def reconciled(mind: Mind) -> None:
         for trial in list(active.trials.values()):
             changed = trial
             for index, run in enumerate(trial.fold_runs):
-                key = FoldRunKey(trial.study, trial.number, run.repeat, run.fold)
+                key = active.key(trial, run)
                 if run.state is FoldRunState.HANDED_OUT and (key, run.attempt) not in mind.holders:
                     changed = handed_back(active, changed, index, run)
             if changed is not trial:

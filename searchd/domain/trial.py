@@ -48,12 +48,13 @@ class FoldRunState(StrEnum):
 
 
 class FoldRunKey(NamedTuple):
-    """Identifies a fold run."""
+    """Identifies a fold run. ``born`` tells its study from an earlier one of the same name, which has been deleted."""
 
     study: StudyName
     trial: TrialNumber
     repeat: int
     fold: int
+    born: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class Task:
         evaluation: Folds, splits and epochs.
         seed: The study's seed; trial and fold seeds are derived from it.
         metrics: Metrics without which a report is refused (the objective's).
+        born: When the study was created, which tells it from an earlier one of the same name.
     """
 
     study: StudyName
@@ -49,6 +50,7 @@ class Task:
     evaluation: Evaluation
     seed: int
     metrics: tuple[str, ...]
+    born: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Segment:
     @property
     def key(self) -> FoldRunKey:
         """The fold run."""
-        return FoldRunKey(self.task.study, self.trial, self.repeat, self.fold)
+        return FoldRunKey(self.task.study, self.trial, self.repeat, self.fold, self.task.born)
 
 
 class Outcome(StrEnum):

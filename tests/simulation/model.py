@@ -233,7 +233,7 @@ class Model:
 
     def handed(self, worker: WorkerId, segment: Segment) -> None:
         """A server hands a segment out."""
-        run = (segment.task.seed, segment.key)
+        run = (segment.task.seed, _place(segment))
         self.expect((run, segment.attempt) in self._handed_out, "what is done is durable before", segment.key)
         self.expect((run, segment.attempt) not in self._handed, "an attempt is handed out once", (run, segment.attempt))
         self._handed.add((run, segment.attempt))
@@ -245,7 +245,7 @@ class Model:
         """A worker is killed, which may be laid to whatever nobody has heard the end of that it was given, or was about
         to be given."""
         self._killed.add(worker)
-        given = {((segment.task.seed, segment.key), segment.attempt) for segment in self._given[worker]}
+        given = {((segment.task.seed, _place(segment)), segment.attempt) for segment in self._given[worker]}
         for known in self.studies.values():
             for trial in known.trials.values():
                 for run in trial.fold_runs:
@@ -256,15 +256,15 @@ class Model:
 
     def trained(self, segment: Segment, epoch: int, metrics: Mapping[str, float]) -> None:
         """A worker trains an epoch."""
-        run = (segment.task.seed, segment.key)
+        run = (segment.task.seed, _place(segment))
         self.training[run, epoch] += 1
         self._made[run, epoch].append(dict(metrics))
 
     def ailed(self, segment: Segment, failure: Failure) -> None:
         """Something happened that the fold run may be blamed for."""
-        self._ailed[(segment.task.seed, segment.key), failure] += 1
+        self._ailed[(segment.task.seed, _place(segment)), failure] += 1
         if failure is Failure.HUNG:
-            self._ailed[(segment.task.seed, segment.key), Failure.TIMED_OUT] += 1
+            self._ailed[(segment.task.seed, _place(segment)), Failure.TIMED_OUT] += 1
 
     # What callers are told
 
@@ -339,3 +339,8 @@ class Model:
         """Whether the study is paused and waits for somebody to stop it."""
         known = self.studies.get(name)
         return known is not None and known.study.state is StudyState.PAUSED
+
+
+def _place(segment: Segment) -> FoldRunKey:
+    """The fold run as the log has it."""
+    return segment.key._replace(born="")

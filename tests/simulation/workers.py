@@ -12,8 +12,6 @@ from searchd.ports.engine import (
     Forget,
     RunSegments,
     Segment,
-    SegmentReported,
-    SegmentStarted,
     StartWorker,
 )
 from tests.simulation.plan import AILMENTS, Fault, StudyPlan
@@ -94,17 +92,12 @@ class WorldEngine(SimulatedEngine):
         events.call_at(at, self._post, event, context=events.outside)
         if sender and self._stage.may(Fault.EVENT_REPEATED) and self._chance.random() < 0.05:
             later = at + self._chance.choice((0.0, 0.01, 0.5, 5.0))
-            events.call_at(later, self._repeat, event, self._life(event), context=events.outside)
+            events.call_at(later, self._repeat, event, context=events.outside)
 
-    def _repeat(self, event: EngineEvent, life: int) -> None:
-        """Have an event arrive once more, unless its study's name has been given to another one: so late, and after
-        newer ones of the same worker, no engine repeats anything."""
-        if self._life(event) == life:
-            self._stage.fired(Fault.EVENT_REPEATED, type(event).__name__)
-            self._post(event)
-
-    def _life(self, event: EngineEvent) -> int:
-        return self._stage.model.life(event.key.study) if isinstance(event, SegmentReported | SegmentStarted) else 0
+    def _repeat(self, event: EngineEvent) -> None:
+        """Have an event arrive once more."""
+        self._stage.fired(Fault.EVENT_REPEATED, type(event).__name__)
+        self._post(event)
 
 
 def score(parameters: Mapping[str, object], fold: int, repeat: int, epoch: int) -> float:

@@ -93,8 +93,8 @@ class WorkerActor:
         Returns:
             ``protocol``: version of what is said through ``call``. ``epoch``: the newest server's; if it is not the
             caller's, the worker belongs to another. ``pool``: its ``code``, ``cpus`` and ``gpus``. ``holding``: for
-            each segment that runs, is queued, or whose end is not acknowledged, a list of study, trial, repeat, fold
-            and attempt.
+            each segment that runs, is queued, or whose end is not acknowledged, a list of study, trial, repeat, fold,
+            when the study was created, and attempt.
         """
         with contextlib.suppress(StaleEpoch):
             self._account.begin(epoch)

@@ -109,8 +109,8 @@ def _account(answer: Any) -> _Account:
         raise answer
     pool = answer["pool"]
     holding = tuple(
-        (FoldRunKey(StudyName(study), TrialNumber(trial), repeat, fold), attempt)
-        for study, trial, repeat, fold, attempt in answer["holding"]
+        (FoldRunKey(StudyName(study), TrialNumber(trial), repeat, fold, born), attempt)
+        for study, trial, repeat, fold, born, attempt in answer["holding"]
     )
     resources = Resources(cpus=pool["cpus"], gpus=pool["gpus"])
     return _Account(answer["protocol"], answer["epoch"], PoolKey(pool["code"], resources), holding)

@@ -307,3 +307,26 @@ def test_a_pool_that_cannot_grow_works_with_what_it_has() -> None:
     minutes = (house.clock.now() - began) / timedelta(minutes=1)
     tried = sum(isinstance(command, StartWorker) for command in house.engine.commands) - before
     assert 3 <= tried <= 4 + 2 * minutes
+
+
+def test_reports_of_a_deleted_study_are_not_taken_for_its_namesakes() -> None:
+    """A study that gets the name of a deleted one hears nothing of what workers still have to say of that."""
+    house = House()
+    first = house.create(scheduler=NONE, budget=Budget(trials=4))
+    house.run()
+    late = house.engine.reported()
+    assert late
+    house.delete(first)
+    house.clock.advance_to(house.clock.now() + SECOND)
+    second = house.create(scheduler=NONE, evaluation=Evaluation(epochs=9), budget=Budget(trials=4), seed=5)
+    assert second == first
+    house.run(lambda: len(house.server.conductor.mind.holders) == 4)
+    held = dict(house.server.conductor.mind.holders)
+    for event in late:
+        house.server.post(event)
+    house.server.turn()
+    assert house.server.conductor.mind.holders == held
+    assert not house.store.measurements(second, None, None, 100)
+    house.run()
+    assert house.study(second).state is StudyState.SUCCEEDED
+    assert house.study(second).progress.epochs == 4 * 9
