@@ -154,10 +154,10 @@ class _Server:
             finally:
                 await self._rpc.stop(self._settings.drain_timeout / 10)
                 await self._loop.stop()
-                await running
                 # The workers of one that does not lead belong to another server by now.
                 leave = self._settings.keep_ray or not self._loop.epoch
                 await asyncio.to_thread(engine.close, leave_workers=leave)
+                await running
         finally:
             await asyncio.to_thread(searchers.close)
             if self._settings.ray_address is None and not self._settings.keep_ray:
@@ -174,6 +174,8 @@ class _Server:
         await asyncio.wait(begun, return_when=asyncio.FIRST_COMPLETED)
         if leaving.done():
             ready.cancel()
+            if self._loop.conductor.mind.cluster.workers:  # they were adopted, and train
+                await self._loop.drain(self._settings.drain_timeout)
             return
         await ready
         await self._rpc.start()

@@ -114,6 +114,8 @@ class Conductor:
             case WorkerLost():
                 workers.lost(mind, event, now)
             case CapacityChanged(nodes):
+                if not mind.reconciled:
+                    workers.forgotten(mind)
                 mind.cluster.set_nodes(nodes)
                 mind.touched_pools.update(dict.fromkeys(mind.cluster.pools))
             case SearchFailed(study, reason):
@@ -165,7 +167,7 @@ class Conductor:
     @property
     def holding(self) -> bool:
         """Whether any worker holds a segment."""
-        return bool(self._mind.holders)
+        return bool(self._mind.holders) or bool(self._mind.epoch and not self._mind.reconciled)
 
     @property
     def attending(self) -> StudyName | None:
@@ -252,12 +254,17 @@ class Conductor:
         if known is None:
             raise StudyNotFound(name)
         active = self._mind.studies.get(name)
-        return known if active is None else stop(self._mind, active, BY_A_CALLER, now)
+        if active is not None:
+            return stop(self._mind, active, BY_A_CALLER, now)
+        if not known.state.ended:  # it could not be taken up
+            known = (known if known.state is StudyState.STOPPING else known.stopping(BY_A_CALLER)).stopped(now)
+            self._mind.decision.facts.append(StudyPut(known))
+        return known
 
     def _delete(self, name: StudyName, known: Study | None) -> Study:
         if known is None:
             raise StudyNotFound(name)
-        if name in self._mind.studies:
+        if not known.state.ended:
             raise StudyActive(name, known.state)
         self._mind.emit(StudyDeleted(name))
         self._deleted.add(name)
@@ -278,6 +285,7 @@ class Conductor:
         if active is None or event.numbers not in active.asking:
             return
         active.asking.remove(event.numbers)
+        active.search_failures = 0
         active.suggestions.extend(zip(event.numbers, event.configurations, strict=False))
         active.exhausted = active.exhausted or event.exhausted
         self._mind.dirty[active.study.name] = active
@@ -307,6 +315,7 @@ class Conductor:
                     workers.check_deadline(mind, timed, now)
                 case None:
                     workers.retire_idle(mind, now)
+                    mind.touched_pools.update(dict.fromkeys(mind.cluster.pools))
                     mind.set_timer(now + IDLE_AFTER, None)
                 case _:
                     active = mind.studies.get(timed)
@@ -361,7 +370,9 @@ class Conductor:
             for known in (mind.studies, mind.dirty):
                 known.pop(stored.study.name, None)
             if stored.study.state in (StudyState.PENDING, StudyState.RUNNING):
-                mind.emit(StudyPut(stored.study.paused("it could not be taken up again; see the server's log")))
+                mind.decision.facts.append(
+                    StudyPut(stored.study.paused("it could not be taken up again; see the server's log"))
+                )
 
     def _restore(self, stored: LiveStudy) -> None:
         mind = self._mind

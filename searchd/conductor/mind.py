@@ -45,7 +45,7 @@ class Mind:
         """The pool with the best claim to workers of other shapes, since there is no room for its own."""
         self.clearing = False
         """Whether room is being made for the claim."""
-        self.crashes: dict[tuple[str, str], int] = {}
+        self.crashes: dict[tuple[str, str], tuple[int, datetime]] = {}
         """Workers that crashed while they ran a trainable (its name and code) since a segment of it last ended."""
         self.quarantined: dict[tuple[str, str], str] = {}
         """Trainables that get no more workers, and why."""

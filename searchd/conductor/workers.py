@@ -15,6 +15,7 @@ from searchd.domain.study import Retry
 from searchd.domain.trial import FoldRunKey, FoldRunState
 from searchd.ports.engine import (
     CancelSegment,
+    Drain,
     KillWorker,
     LossCause,
     Outcome,
@@ -77,9 +78,21 @@ def adopted(mind: Mind, event: WorkerAdopted, now: datetime) -> None:
     mind.touched_pools[pool.key] = None
 
 
+def forgotten(mind: Mind) -> None:
+    """An engine begins to adopt: what one that was superseded meanwhile told of workers is void."""
+    for worker in list(mind.cluster.workers.values()):
+        for held in worker.held:
+            mind.holders.pop(held, None)
+        if worker.study is not None:
+            worker.study.serving.discard(worker.id)
+        mind.cluster.remove(worker)
+
+
 def reconciled(mind: Mind) -> None:
     """Hand out again what no worker holds."""
     mind.reconciled = True
+    if mind.draining:
+        mind.command(Drain())  # those that were adopted since were told to go on
     mind.touched_pools.update(dict.fromkeys(mind.cluster.pools))
     for active in mind.studies.values():
         mind.attending = active.study.name
@@ -152,9 +165,10 @@ def lost(mind: Mind, event: WorkerLost, now: datetime) -> None:
     worker = mind.cluster.workers.get(event.worker)
     if worker is None:
         return
+    since = worker.since_ready
     for position, held in enumerate(list(worker.held)):
         _released(mind, worker, held, now)
-        _interrupted(mind, held, _blame(worker, event, held, running=position == 0), event, now)
+        _interrupted(mind, held, _blame(worker, event, held, running=position == 0), event, since, now)
     pool = worker.pool
     never_ready = worker.state is WorkerState.STARTING and event.cause is LossCause.UNPLACED
     pool.failed_starts += never_ready
@@ -182,7 +196,7 @@ def _blame(worker: Worker, event: WorkerLost, held: tuple[FoldRunKey, int], *, r
 
 
 def _interrupted(
-    mind: Mind, held: tuple[FoldRunKey, int], failure: Failure | None, event: WorkerLost, now: datetime
+    mind: Mind, held: tuple[FoldRunKey, int], failure: Failure | None, event: WorkerLost, since: datetime, now: datetime
 ) -> None:
     key, attempt = held
     active = mind.studies.get(key.study)
@@ -196,14 +210,17 @@ def _interrupted(
         return
     mind.emit(TrialPut(failed(mind, active, trial, index, failure, now, event.reason, event.log_tail)))
     if failure.crash:
-        _crashed(mind, active, event.reason, now)
+        _crashed(mind, active, event.reason, since, now)
 
 
-def _crashed(mind: Mind, active: ActiveStudy, reason: str, now: datetime) -> None:
+def _crashed(mind: Mind, active: ActiveStudy, reason: str, since: datetime, now: datetime) -> None:
     """Count a crash against the trainable; too many without anything else in between, and it gets no more workers."""
     code = code_of(active)
-    mind.crashes[code] = mind.crashes.get(code, 0) + 1
-    if mind.crashes[code] < CRASHES:
+    count, last = mind.crashes.get(code, (0, None))
+    if last is not None and since <= last:
+        return  # of those that ran at the same time one counts: somebody may have ended them all
+    mind.crashes[code] = (count + 1, now)
+    if count + 1 < CRASHES:
         return
     mind.quarantined[code] = f"{CRASHES} workers in a row crashed while they ran it, the last one since {reason}"
     for other in list(mind.studies.values()):
@@ -217,7 +234,7 @@ def check_deadline(mind: Mind, worker: Worker, now: datetime) -> None:
     A timer that passed long ago says that this server was stopped meanwhile, and has heard nobody: the segment's time
     begins anew.
     """
-    if worker.timer is None or worker.timer > now or worker.id not in mind.cluster.workers:
+    if worker.timer is None or worker.timer > now or mind.cluster.workers.get(worker.id) is not worker:
         return
     missed, worker.timer = now - worker.timer, None
     late = deadline(worker)

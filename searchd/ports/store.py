@@ -37,8 +37,9 @@ class Lease:
         epoch: Counts the writers, from 1; 0 if there was none yet.
         holder: Id of the server that writes; empty if it has given the lease up, or there was none.
         address: Where that server takes requests.
-        beats: Counts its signs of life, over all epochs. A lease whose beats stand still for long enough has lapsed:
-            whoever waits measures that by a clock of its own, so that no two machines' clocks are ever compared.
+        beats: Counts its signs of life, over all epochs: each ``beat`` is one, and each commit. A lease whose beats
+            stand still for long enough has lapsed: whoever waits measures that by a clock of its own, so that no two
+            machines' clocks are ever compared.
     """
 
     epoch: int

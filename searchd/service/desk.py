@@ -19,15 +19,17 @@ class Desk:
 
     Args:
         post: Takes a request that is to be decided; ``answer`` is called with its token sooner or later.
+        withdraw: Is told of one whose caller has gone, so that it need not wait any more.
         limit: How many may wait; more are refused.
 
     Attributes:
         refusal: Why no request is taken now; None if they are taken.
     """
 
-    def __init__(self, post: Callable[[Request], None], limit: int) -> None:
+    def __init__(self, post: Callable[[Request], None], withdraw: Callable[[Request], None], limit: int) -> None:
         self.refusal: SearchdError | None = None
         self._post = post
+        self._withdraw = withdraw
         self._limit = limit
         self._unanswered: set[asyncio.Future[Study]] = set()
 
@@ -43,10 +45,14 @@ class Desk:
         if len(self._unanswered) >= self._limit:
             raise Overloaded("the request queue", self._limit)
         future: asyncio.Future[Study] = asyncio.get_running_loop().create_future()
+        request = Request(future, request_id, digest, body)
         try:
             self._unanswered.add(future)
-            self._post(Request(future, request_id, digest, body))
+            self._post(request)
             return await future
+        except asyncio.CancelledError:
+            self._withdraw(request)
+            raise
         finally:
             self._unanswered.discard(future)
 

@@ -1,5 +1,6 @@
 """Which of several servers on one store may write: the one that holds the lease, as long as it gives signs of life."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from searchd.domain.errors import LeaseLost
@@ -36,11 +37,11 @@ class Election:
         """Where the server that writes takes requests, as last seen; empty if nobody does."""
         return "" if self._seen is None else self._seen.address
 
-    def stand(self, seconds: float) -> int | None:
+    def stand(self, clock: Callable[[], float]) -> int | None:
         """Take the lease if that is allowed.
 
         Args:
-            seconds: A steady clock.
+            clock: A steady clock, in seconds.
 
         Returns:
             The new epoch; None if another server has the lease.
@@ -48,9 +49,10 @@ class Election:
         Raises:
             StoreUnavailable: the store cannot be reached or refuses.
         """
+        seconds = clock()
         lease = self._store.lease()
         if lease != self._seen:
-            self._seen, self._since = lease, seconds
+            self._seen, self._since = lease, clock()  # the look may have taken long
         if lease.holder not in ("", self._holder) and seconds - self._since < self._patience:
             return None
         try:

@@ -101,7 +101,7 @@ class Loop:
         self._engine: Engine | None = None
         self._searchers: Searchers | None = None
         self._inbox: deque[Input] = deque()
-        self._desk = Desk(self.post, settings.pending_requests)
+        self._desk = Desk(self.post, self._withdraw, settings.pending_requests)
         self.listeners = Listeners()
         self._signalled = False
         self._signal_lock = threading.Lock()
@@ -110,6 +110,7 @@ class Loop:
         self._leaving = asyncio.Event()
         self._draining = False
         self._epoch = 0
+        self._held = False
         self._adopting = asyncio.Lock()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -146,6 +147,10 @@ class Loop:
         """
         return await self._desk.ask(body, request_id, digest)
 
+    def _withdraw(self, request: Request) -> None:
+        with contextlib.suppress(ValueError):  # it is being decided
+            self._inbox.remove(request)
+
     async def ready(self) -> None:
         """Return once the engine has started and what there was has been taken over, or another server leads.
 
@@ -157,17 +162,17 @@ class Loop:
         await self._ready
 
     async def run(self) -> None:
-        """Recover, then loop until ``stop``."""
+        """Recover whenever this server does not lead, else take turns, until ``stop``."""
         self._asyncio = asyncio.get_running_loop()
         self._ended.clear()
         beating = self._asyncio.create_task(self._beat())
         try:
-            await self._recover()
-            self._wake.set()
             while not self.stopping:
-                await self._gathered()
                 if not self._epoch:
                     await self._recover()
+                    continue
+                await self._gathered()
+                if not self._epoch:
                     continue
                 batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), BATCH))]
                 decision = await self._decided(await self._looked_up(batch))
@@ -175,6 +180,9 @@ class Loop:
                     self._act(decision.commands)
             with contextlib.suppress(SearchdError):
                 await self._writer.on_thread(self._store.give_up)
+        except Exception as error:
+            self._started(error)
+            raise
         finally:
             beating.cancel()
             self._ended.set()
@@ -280,7 +288,7 @@ class Loop:
         else:
             await asyncio.sleep(self._settings.retry.total_seconds())
         self._inbox.extendleft(reversed(again))
-        await self._recover()
+        self._epoch = 0
 
     async def _committed(self, decision: Decision, batch: list[Input]) -> bool:
         """Whether the facts are durable and this server leads, so that the commands may be carried out."""
@@ -292,7 +300,7 @@ class Loop:
         except SearchdError as error:
             log.error("a commit failed: %s", error)
             refuse(batch, error)
-            await self._recover()
+            self._epoch = 0
             return False
         self.listeners.wake({study_of(fact) for fact in decision.facts})
         return True
@@ -301,7 +309,7 @@ class Loop:
         """Give signs of life while this server leads; that is also how a store that takes no writes is noticed."""
         while True:
             await asyncio.sleep(self._settings.lease.total_seconds() / 4)
-            if not self._epoch:
+            if not self._held:
                 continue
             try:
                 await self._writer.beat()
@@ -309,11 +317,13 @@ class Loop:
                     self._desk.refusal = None
             except LeaseLost as error:
                 log.error("%s", error)
-                self._epoch = 0
+                self._epoch, self._held = 0, False
                 self._wake.set()
             except SearchdError as error:
                 log.error("the store takes no writes: %s", error)
                 self._desk.refusal = error
+            except Exception:
+                log.exception("no sign of life could be given")
 
     def _act(self, commands: Sequence[Command]) -> None:
         """Carry out commands whose facts are durable."""
@@ -358,6 +368,8 @@ class Loop:
         if await self._committed(opening, []):
             self._act(opening.commands)
             self._spawn(self._adopt(self._epoch))
+        else:
+            await asyncio.sleep(self._settings.retry.total_seconds())
 
     def _keep_requests(self) -> None:
         """Keep of the inbox what only callers know: workers and searchers repeat what they said."""
@@ -375,9 +387,11 @@ class Loop:
             try:
                 epoch = await self._writer.stand()
                 if epoch is not None:
-                    live = await self._writer.on_thread(self._store.live)
+                    self._held = True
+                    live = await asyncio.to_thread(self._store.live)
                     self._desk.refusal = None
                     return epoch, live
+                self._held = False
                 refusal: SearchdError = NotLeader(self.leader)
                 self.conductor = Conductor((), self._make_scheduler, 0, self._clock.now())
                 newest = await self._writer.on_thread(self._store.revision)

@@ -70,6 +70,8 @@ class Studies:
         before = await asyncio.to_thread(remembered, self._store, request_id, digest)
         if before is not None:
             return before
+        if self._loop.refusal is not None and not validate_only:
+            raise self._loop.refusal.with_traceback(None)
         cards = await asyncio.to_thread(self._catalog.cards)
         inspection = None
         if draft.dataset is not None:

@@ -54,8 +54,8 @@ class Writer:
         Raises:
             StoreUnavailable: the store cannot be reached or refuses.
         """
-        now = _seconds()
-        epoch = await self.on_thread(lambda: self._election.stand(now))
+        now, clock = _seconds(), asyncio.get_running_loop().time
+        epoch = await self.on_thread(lambda: self._election.stand(clock))
         if epoch is not None:
             self._confirmed = now
         return epoch

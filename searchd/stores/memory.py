@@ -133,6 +133,8 @@ class MemoryStore:
         with self._lock:
             self._check_writer()
             self._check(facts)
+            if facts:
+                self._in.lease = replace(self._in.lease, beats=self._in.lease.beats + 1)
             for fact in facts:
                 self._in.revision += 1
                 self._apply(fact)

@@ -28,7 +28,7 @@ transaction whose client is gone."""
 
 _META = select(meta)
 _LOCK_META = _META.with_for_update()
-_MARK = update(meta).values(mark=bindparam("new"))
+_MARK = update(meta).values(mark=bindparam("new"), beats=meta.c.beats + 1)
 
 
 class _Held(NamedTuple):

@@ -74,6 +74,7 @@ class FoldRunCheckpoints:
         self._device = device
         self._newest: _Place | None = None
         self._unread: set[_Place] = set()
+        self._unlisted = False
 
     def save(self, checkpoint: Checkpoint, attempt: int) -> None:
         """Write one; a crash at any moment leaves it whole, or not there and the one before untouched.
@@ -98,7 +99,9 @@ class FoldRunCheckpoints:
             raise
         kept = {place, self._newest, *self._unread}
         self._newest = place
-        self._delete([old for old in self._there() if old not in kept and old.attempt <= attempt])
+        if not self._unlisted:  # else there may be better ones than this
+            with contextlib.suppress(OSError):
+                self._delete([old for old in self._there() if old not in kept and old.attempt <= attempt])
         reach("checkpoint.done")
 
     def newest(self, belongs_to: str, note: Callable[[str], None]) -> Checkpoint | None:
@@ -112,7 +115,12 @@ class FoldRunCheckpoints:
             MemoryError: or whatever else says that there is no memory for it.
         """
         lost = 0
-        for place in sorted(self._there(note), reverse=True):
+        try:
+            there = sorted(self._there(), reverse=True)
+        except OSError as error:
+            note(f"searchd: the checkpoints in {self._store} cannot be listed: {first_line(error)}")
+            self._unlisted, there = True, []
+        for place in there:
             try:
                 checkpoint = self._read(place, belongs_to, note)
             except DamagedCheckpoint as damaged:
@@ -134,12 +142,8 @@ class FoldRunCheckpoints:
             note(f"searchd: starting over; {lost} epochs are trained again")
         return None
 
-    def _there(self, note: Callable[[str], None] = lambda _: None) -> list[_Place]:
-        try:
-            names = self._store.folders(self._folder)
-        except OSError as error:
-            note(f"searchd: the checkpoints in {self._store} cannot be listed: {first_line(error)}")
-            return []
+    def _there(self) -> list[_Place]:
+        names = self._store.folders(self._folder)
         return [_Place(*map(int, name.split("-"))) for name in names if re.fullmatch(r"\d+-\d+", name)]
 
     def _read(self, place: _Place, belongs_to: str, note: Callable[[str], None]) -> Checkpoint | None:

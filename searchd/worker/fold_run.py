@@ -20,6 +20,11 @@ from searchd.worker.randomness import save_states, seed_everything
 
 SAVE_EVERY_SECONDS = 30.0
 
+SAVE_PATIENCE_SECONDS = 120.0
+"""For how long a checkpoint that a rung needs is tried to be saved again while the storage refuses it."""
+
+SAVE_AGAIN_SECONDS = 2.0
+
 Step = tuple[Report | None, Ended | None]
 """What one epoch adds to a segment's messages: a report, the segment's end, or both."""
 
@@ -131,7 +136,7 @@ class LiveFoldRun:
             metrics = checked_metrics(reported, segment.task.metrics, self.epoch)
             report = Report(self.epoch, metrics, time.perf_counter() - since, self._clock.now())
             self._last = report
-            ended = self._verdict(segment, report, order())
+            ended = self._verdict(segment, report, order)
             yield report, ended
             if ended is not None:
                 return
@@ -158,32 +163,45 @@ class LiveFoldRun:
             return checkpoint.report
         return None
 
-    def _verdict(self, segment: Segment, report: Report, order: Order) -> Ended | None:
+    def _verdict(self, segment: Segment, report: Report, order: Callable[[], Order]) -> Ended | None:
         """Whether the segment ends after this report; its state is saved where it must be."""
         bad = not_finite(report.metrics, segment.task.metrics)
         if bad is not None:
             reason = f"{bad} is {report.metrics[bad]} at epoch {report.epoch}"
             return self._end(Outcome.INFEASIBLE, reason, Failure.NOT_FINITE)
-        if order is Order.CANCEL:
+        wanted = order()
+        if wanted is Order.CANCEL:
             return self._end(Outcome.CANCELLED, "cancelled on request")
         if report.epoch >= segment.target:
-            return self._reached(segment, report)
-        if order is Order.DRAIN:
+            return self._reached(segment, report, order)
+        if wanted is Order.DRAIN:
             self._save_if_possible(report)
             return Ended(Outcome.DRAINED, report.epoch)
         if time.perf_counter() - self._saved_at > SAVE_EVERY_SECONDS:
             self._save_if_possible(report)
         return None
 
-    def _reached(self, segment: Segment, report: Report) -> Ended:
+    def _reached(self, segment: Segment, report: Report, order: Callable[[], Order]) -> Ended:
         if segment.target >= segment.task.evaluation.epochs:
             return self._end(Outcome.REACHED)
-        try:
-            self._save(report)
-        except Exception as error:
-            where = self._surroundings.storage.checkpoints
-            return self._failed(error, f"the checkpoint cannot be saved in {where}: {reason_of(error)}")
-        return Ended(Outcome.REACHED, report.epoch)
+        where = self._surroundings.storage.checkpoints
+        patience_ends = time.perf_counter() + SAVE_PATIENCE_SECONDS
+        while True:
+            try:
+                self._save(report)
+                return Ended(Outcome.REACHED, report.epoch)
+            except Exception as error:
+                # A storage that is full or out of reach may come back; what was trained is still in memory.
+                if not isinstance(error, OSError) or time.perf_counter() > patience_ends:
+                    return self._failed(error, f"the checkpoint cannot be saved in {where}: {reason_of(error)}")
+                self._note(f"searchd: the checkpoint cannot be saved in {where} yet: {reason_of(error)}")
+            match order():
+                case Order.CANCEL:
+                    return self._end(Outcome.CANCELLED, "cancelled on request")
+                case Order.DRAIN:
+                    return Ended(Outcome.DRAINED, report.epoch)
+                case Order.GO_ON:
+                    time.sleep(SAVE_AGAIN_SECONDS)
 
     def _returned(self) -> Step:
         if self.epoch == 0:

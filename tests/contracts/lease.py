@@ -36,6 +36,13 @@ class LeaseContract:
         other.begin_epoch("two", "127.0.0.1:2")
         assert store.lease() == Lease(2, "two", "127.0.0.1:2", 4)
 
+    def test_a_commit_is_a_sign_of_life(self, store: Store) -> None:
+        """A writer that is busy with commits lives, however long its next beat has to wait."""
+        store.begin_epoch("one", "127.0.0.1:1")
+        before = store.lease().beats
+        store.commit([StudyPut(study())], AT)
+        assert store.lease().beats == before + 1
+
     def test_lease_that_was_given_up_is_nobodys(self, store: Store, opened_again: OpenedAgain) -> None:
         """Giving up leaves the epoch as it is and the lease without holder, for whoever has seen that to take."""
         store.begin_epoch("one", "127.0.0.1:1")

@@ -95,6 +95,7 @@ class Model:
         """What there is after a commit; None if a fact has no owner."""
         made = replace(
             self,
+            lease=replace(self.lease, beats=self.lease.beats + bool(new)),
             log=dict(self.log),
             studies=dict(self.studies),
             trials={name: dict(trials) for name, trials in self.trials.items()},

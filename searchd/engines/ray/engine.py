@@ -282,7 +282,7 @@ class RayEngine:
             self._died(worker, started)
         elif wanted:
             worker.begin(started)
-        elif self._connected and not isinstance(started, Exception):
+        elif self._connected and not isinstance(started, Exception) and worker.id not in self._workers:
             kill(started)  # it was given up meanwhile
 
     def _give_up(self, worker: RemoteWorker, pool: PoolKey) -> None:

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from searchd.conductor.conductor import Conductor
-from searchd.domain.errors import TrainableQuarantined
+from searchd.conductor.messages import Answer, DeleteStudy, Request, StopStudy
+from searchd.domain.errors import StudyActive, TrainableQuarantined
 from searchd.domain.failure import RETRIES, Failure
-from searchd.domain.study import Budget, Evaluation, Retry, Scheduler, SchedulerAlgorithm, StudyName, StudyState
+from searchd.domain.study import Budget, Evaluation, Retry, Scheduler, SchedulerAlgorithm, Study, StudyName, StudyState
 from searchd.domain.trial import Trial, TrialState
 from searchd.engines.simulated import Behaviour, Epoch, SimulatedCluster
 from searchd.ports.engine import (
@@ -17,6 +18,7 @@ from searchd.ports.engine import (
     EngineCommand,
     EngineEvent,
     LossCause,
+    Node,
     Outcome,
     RunSegments,
     Segment,
@@ -24,6 +26,7 @@ from searchd.ports.engine import (
     StartWorker,
     WorkerLost,
 )
+from searchd.ports.searcher import SearchFailed
 from searchd.ports.store import DamagedStudy, LiveStudy
 from searchd.schedulers.factory import make_scheduler
 from tests.unit.conductor.simulated import SECOND, House, Recorder, rebuilt, score, trains
@@ -199,7 +202,7 @@ def test_a_poison_trainable_is_quarantined() -> None:
     healthy = house.create("healthy", code="good", scheduler=NONE, budget=Budget(trials=5))
     house.run()
     poison = house.create("poison", scheduler=NONE, evaluation=Evaluation(epochs=100), budget=Budget(trials=50))
-    assert crashing(house, poison, 20) == 8
+    assert 8 <= crashing(house, poison, 30) < 20
     house.run()
     study = house.study(poison)
     assert study.state is StudyState.FAILED
@@ -210,6 +213,31 @@ def test_a_poison_trainable_is_quarantined() -> None:
     mended = house.create("mended", code="new", budget=Budget(trials=3))
     house.run()
     assert house.study(mended).state is StudyState.SUCCEEDED
+
+
+def test_crashes_at_the_same_moment_count_as_one() -> None:
+    """Whoever ends all workers at once, however many there are, poisons nothing."""
+    house = House([Node("a", 12, 0)])
+    name = house.create(scheduler=NONE, evaluation=Evaluation(epochs=9), budget=Budget(trials=30))
+    for _ in range(2):
+        house.run(lambda: len(house.server.conductor.mind.holders) == 12)
+        for worker in house.cluster.workers():
+            house.cluster.kill(worker)
+    house.run()
+    assert house.study(name).state is StudyState.SUCCEEDED
+
+
+def test_a_searcher_that_fails_now_and_then_pauses_nothing() -> None:
+    """Failures of the searcher's process count in a row only: a suggestion in between begins anew."""
+    house = House()
+    name = house.create(scheduler=NONE, budget=Budget(trials=400))
+    for _ in range(5):
+        trials = len(house.trials(name))
+        house.run(lambda trials=trials: len(house.trials(name)) > trials + 64)  # type: ignore[misc]
+        house.server.post(SearchFailed(name, "it was killed"))
+        house.server.turn()
+    house.run()
+    assert house.study(name).state is StudyState.SUCCEEDED
 
 
 def test_crashes_with_successes_in_between_are_no_poison() -> None:
@@ -250,8 +278,13 @@ def test_one_study_that_cannot_be_read_keeps_no_other_from_going_on() -> None:
     assert set(conductor.faults) == {stranger.name, broken.name}
     opening = conductor.opening()
     assert [fact.study.state for fact in opening.facts] == [StudyState.PAUSED]  # type: ignore[union-attr]
-    assert set(conductor.mind.studies) == {broken.name, live[1].study.name}
-    assert not conductor.mind.studies[broken.name].hands_out
+    assert set(conductor.mind.studies) == {live[1].study.name}
+    paused = broken.paused("it could not be taken up")
+    for body, expected in ((DeleteStudy(broken.name), StudyActive), (StopStudy(broken.name), StudyState.STOPPED)):
+        decision = conductor.decide(Request(None, "", "", body, paused), house.clock.now())
+        [answer] = [command for command in decision.commands if isinstance(command, Answer)]
+        found = answer.result.state if isinstance(answer.result, Study) else type(answer.result)
+        assert found is expected
 
 
 def test_a_worker_that_sets_its_work_aside_gets_no_more() -> None:

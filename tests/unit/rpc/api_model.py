@@ -1,5 +1,9 @@
 """What callers of the API have been promised, kept by a model that knows nothing of how the server does it."""
 
+import contextlib
+import copy
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
@@ -192,6 +196,17 @@ class Model:
         else:
             assert (outcome.code, outcome.reason) == ("FAILED_PRECONDITION", "STUDY_ACTIVE")
             assert not life.final
+
+
+def in_some_order(model: Model, requests: Sequence[Mutation], outcomes: Sequence[Outcome]) -> Model:
+    """The model after requests that ran at once, in the first order that explains their outcomes."""
+    for order in itertools.permutations(range(len(requests))):
+        tried = copy.deepcopy(model)
+        with contextlib.suppress(AssertionError):
+            for index in order:
+                tried.decided(requests[index], outcomes[index])
+            return tried
+    raise AssertionError(f"no order explains {list(zip(requests, outcomes, strict=True))}")
 
 
 def name_of(request: Mutation) -> str:

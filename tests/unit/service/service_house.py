@@ -102,8 +102,10 @@ class MoodyStore(MemoryStore):
 class ThreadedEngine:
     """The simulated engine, which the loop starts in another thread than the one where time passes."""
 
-    def __init__(self, cluster: SimulatedCluster, deliver: Callable[[EngineEvent], None]) -> None:
-        self.lock = threading.RLock()
+    def __init__(
+        self, cluster: SimulatedCluster, deliver: Callable[[EngineEvent], None], lock: "threading.RLock | None" = None
+    ) -> None:
+        self.lock = lock or threading.RLock()
         self.commands: list[EngineCommand] = []
         self.starts: list[int] = []
         self.starting: Callable[[int], None] = lambda epoch: None
@@ -159,12 +161,13 @@ class ServiceHouse:
         schedulers: Callable[[StudySpec], Scheduler],
         cards: Sequence[Card] = (CARD,),
         holder: str = "",
+        lock: "threading.RLock | None" = None,
     ) -> None:
         self.store = store
         self.cluster = cluster
         self.clock = clock
         self.loop = Loop(store, schedulers, clock, settings, holder)
-        self.engine = ThreadedEngine(cluster, self.loop.post)
+        self.engine = ThreadedEngine(cluster, self.loop.post, lock)
         self.loop.bind(self.engine, LocalSearchers(self.loop.post), f"{holder}:1")
         self.studies = Studies(store, self.loop, Cards(*cards), NoData(), clock)
         self.watches = Watches(store, self.loop, clock, 3, quiet=timedelta(milliseconds=30))
@@ -220,6 +223,7 @@ class World:
     def __init__(self, nodes: Sequence[Node] = (Node("a", 4, 0),), behaviour: Behaviour = trains) -> None:
         self.clock = VirtualClock()
         self.store = MoodyStore()
+        self.lock = threading.RLock()
         self.trained: Counter[tuple[str, int, int, int]] = Counter()
         self._behaviour = behaviour
         self.cluster = SimulatedCluster(self.clock, nodes, self._counted, timedelta(seconds=1))
@@ -239,7 +243,7 @@ class World:
     ) -> AsyncIterator[ServiceHouse]:
         """A service until the block ends; one with a holder opens the store for itself."""
         store = self.store.opened_again() if holder else self.store
-        house = ServiceHouse(store, self.cluster, self.clock, settings, schedulers, cards, holder)
+        house = ServiceHouse(store, self.cluster, self.clock, settings, schedulers, cards, holder, self.lock)
         running = asyncio.create_task(house.loop.run())
         passing = asyncio.create_task(house.pass_time())
         try:

@@ -12,6 +12,7 @@ from searchd.domain.errors import (
     InvalidArgument,
     InvalidStudy,
     RequestReused,
+    StoreDamaged,
     StoreUnavailable,
     StudyActive,
     StudyExists,
@@ -19,7 +20,17 @@ from searchd.domain.errors import (
     Violation,
 )
 from searchd.domain.facts import Fact, StudyDeleted, StudyPut
-from searchd.domain.study import Budget, Dataset, Scheduler, SchedulerAlgorithm, Split, StudyState, study_name
+from searchd.domain.study import (
+    Budget,
+    Dataset,
+    Scheduler,
+    SchedulerAlgorithm,
+    Split,
+    Study,
+    StudyName,
+    StudyState,
+    study_name,
+)
 from searchd.domain.trial import Origin, TrialNumber
 from tests.unit.service.service_house import CARD, World, soon
 
@@ -231,6 +242,38 @@ async def test_creation_that_was_written_though_its_caller_was_told_otherwise(re
         events = world.store.events(0, NAME, 1000)
         assert sum(isinstance(event.fact, StudyPut) for event in events) == 1
         assert [trial.number for trial in world.store.trials(NAME, None, 0, 10)] == [1]
+
+
+async def test_answers_have_the_counts_as_of_the_last_commit() -> None:
+    """A study that is answered to a caller, or shown as it stops, never goes back behind what was seen of it."""
+    world = World()
+    async with world.serving() as house:
+        await house.create(scheduler=Scheduler(SchedulerAlgorithm.NONE), budget=Budget(trials=100_000))
+        await house.until(lambda: world.store.study(NAME).progress.epochs > 10)
+        again = await house.create(scheduler=Scheduler(SchedulerAlgorithm.NONE), budget=Budget(trials=100_000))
+        stopped = await house.studies.stop(NAME, request_id="", digest="")
+        assert 10 < again.progress.epochs <= stopped.progress.epochs
+        puts = [e.fact.study for e in world.store.events(0, NAME, 10**6) if isinstance(e.fact, StudyPut)]
+        assert [study.progress.epochs for study in puts if study.state is StudyState.STOPPING] == [
+            stopped.progress.epochs
+        ]
+
+
+async def test_damaged_study_fails_requests_about_it_alone() -> None:
+    """Of two requests at once, one about a study that cannot be read, the other is carried out."""
+    world = World(nodes=[])
+    async with world.serving() as house:
+        read = world.store.study
+
+        def damaged(name: StudyName) -> Study:
+            if name == NAME:
+                raise StoreDamaged(name, "it is torn")
+            return read(name)
+
+        world.store.study = damaged  # type: ignore[method-assign]
+        torn, whole = await soon(asyncio.gather(house.create(), house.create("b"), return_exceptions=True))
+        assert isinstance(torn, StoreDamaged)
+        assert isinstance(whole, Study)
 
 
 async def test_stop_and_delete() -> None:

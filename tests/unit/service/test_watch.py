@@ -1,16 +1,30 @@
 """Watches: every event once and in order, from any revision on, until the end."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import random
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 import pytest
 
-from searchd.domain.errors import InvalidArgument, Overloaded, RevisionExpired, ServerStopping, StudyNotFound
-from searchd.domain.facts import Bookmark, Event, StudyDeleted, StudyPut
+from searchd.domain.errors import (
+    InvalidArgument,
+    Overloaded,
+    RevisionExpired,
+    ServerStopping,
+    StoreUnavailable,
+    StudyNotFound,
+)
+from searchd.domain.facts import Bookmark, Event, Fact, StudyDeleted, StudyPut
 from searchd.domain.study import Budget, StudyName, StudyState, study_name
+from searchd.service.watch import Watches
 from tests.unit.service.service_house import ServiceHouse, World, soon
 
 NAME = study_name("default", "a")
+
+T = TypeVar("T")
 
 
 async def _read(events: AsyncIterator[Event | Bookmark]) -> list[Event]:
@@ -90,8 +104,9 @@ async def test_quiet_watch_sends_bookmarks_to_resume_from() -> None:
         assert [e.fact.study.state for e in rest if isinstance(e.fact, StudyPut)][-1] is StudyState.STOPPED
 
 
-async def test_bookmark_never_passes_an_event_by() -> None:
-    """An event that is committed while a bookmark is being made is shown, not skipped."""
+@pytest.mark.parametrize("moment", ["before", "between"])
+async def test_bookmark_never_passes_an_event_by(moment: str) -> None:
+    """An event that is committed while a bookmark is being made, before or between its reads, is shown, not skipped."""
     world = World(nodes=[])
     async with world.serving() as house:
         study = await house.create()
@@ -99,19 +114,91 @@ async def test_bookmark_never_passes_an_event_by() -> None:
         revision = world.store.revision
         made: list[int] = []
 
-        def revision_after_one_more() -> int:
-            if not made:
+        def revision_and_one_more() -> int:
+            newest = revision()
+            if threading.current_thread() is not threading.main_thread() and not made and reads:
                 made.append(world.store.commit([late], world.clock.now()))
-            return revision()
+                return newest if moment == "between" else made[0]
+            reads.append(newest)
+            return newest
 
+        reads: list[int] = []
         after = revision()
-        world.store.revision = revision_after_one_more  # type: ignore[method-assign]
+        world.store.revision = revision_and_one_more  # type: ignore[method-assign]
         async for event in house.watches.watch(NAME, after):
             if isinstance(event, Event):
                 break
             assert event.revision == after
         assert isinstance(event, Event)
         assert (event.revision, event.fact) == (made[0], late)
+        assert made[0] == after + 1
+
+
+async def test_bookmarks_under_fire_skip_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch that is resumed after each bookmark, while others write around each of its reads, misses nothing."""
+    monkeypatch.setattr("searchd.service.watch.PACE", timedelta(0))
+    world, rng = World(nodes=[]), random.Random(5)
+    async with world.serving() as house:
+        mine = StudyPut(await house.create())
+        others = [StudyPut(await house.create("noise"))] * 3
+        watches = Watches(world.store, house.loop, world.clock, 1, quiet=timedelta(0))
+        first = after = world.store.revision()
+        for name in ("revision", "events"):
+            monkeypatch.setattr(world.store, name, _under_fire(world, getattr(world.store, name), rng, [mine, *others]))
+        seen, bookmarks = [], 0
+        while bookmarks < 100:
+            watch = watches.watch(NAME, after)
+            async for event in watch:
+                after = event.revision
+                if isinstance(event, Bookmark):
+                    bookmarks += 1
+                    break
+                seen.append(event)
+            await watch.aclose()  # type: ignore[attr-defined]
+        monkeypatch.undo()
+        assert seen == [event for event in world.store.events(first, NAME, 10**6) if event.revision <= after]
+        assert len(seen) > 20
+
+
+def _under_fire(world: World, read: Callable[..., T], rng: random.Random, facts: Sequence[Fact]) -> Callable[..., T]:
+    """A read right before and after which something may be committed."""
+
+    def fire() -> None:
+        if rng.random() < 0.4:
+            world.store.commit([rng.choice(facts)], world.clock.now())
+
+    def read_under_fire(*arguments: object) -> T:
+        fire()
+        result = read(*arguments)
+        fire()
+        return result
+
+    return read_under_fire
+
+
+async def test_watch_hears_of_what_was_written_though_the_commit_failed() -> None:
+    """When a commit is written but the server is told that it failed, who watches hears of it all the same, at once."""
+    world = World(nodes=[])
+    async with world.serving() as house:
+        await house.create()
+        watches = Watches(world.store, house.loop, world.clock, 1, quiet=timedelta(hours=1))
+        watch = watches.watch(NAME, world.store.revision())
+        hearing = asyncio.ensure_future(anext(watch))
+        await asyncio.sleep(0.02)
+        commit = world.store.commit
+        failed: list[int] = []
+
+        def written_but_lost(facts: Sequence[Fact], at: datetime) -> int:
+            world.store.commit = commit  # type: ignore[method-assign]
+            failed.append(commit(facts, at))
+            raise StoreUnavailable("the connection broke")
+
+        world.store.commit = written_but_lost  # type: ignore[method-assign]
+        with pytest.raises(StoreUnavailable):
+            await house.studies.stop(NAME, request_id="", digest="")
+        event = await soon(hearing)
+        assert event.revision <= failed[0]
+        await watch.aclose()  # type: ignore[attr-defined]
 
 
 async def test_watch_ends_when_its_study_is_deleted() -> None:

@@ -338,6 +338,25 @@ def test_a_root_that_cannot_be_listed_is_noted(tmp_path: Path) -> None:
     assert notes[0].startswith(f"searchd: the checkpoints in {tmp_path}/file cannot be listed: ")
 
 
+def test_one_failed_listing_costs_no_checkpoint(tmp_path: Path) -> None:
+    """An attempt that could not see what there was starts over, and leaves what it did not see for the next one."""
+    root = tmp_path / "checkpoints"
+    first = FoldRunCheckpoints(checkpoint_store(str(root)), KEY, "cpu")
+    for epoch in (89, 90):
+        first.save(a_checkpoint(epoch), 1)
+    blind = FoldRunCheckpoints(checkpoint_store(str(root)), KEY, "cpu")
+    notes: list[str] = []
+    root.rename(tmp_path / "away")
+    root.touch()
+    assert blind.newest("me", notes.append) is None
+    assert "cannot be listed" in notes[0]
+    root.unlink()
+    (tmp_path / "away").rename(root)
+    for epoch in (1, 2, 3):
+        blind.save(a_checkpoint(epoch), 2)
+    assert found(checkpoint_store(str(root)))[0] == a_checkpoint(90)
+
+
 def test_a_store_is_named_without_its_secrets(tmp_path: Path) -> None:
     """As text a store is its root, without the credentials that a URI may hold."""
     assert str(checkpoint_store(str(tmp_path))) == str(tmp_path)

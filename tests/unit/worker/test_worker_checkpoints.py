@@ -161,8 +161,20 @@ def test_a_full_disk_that_takes_no_log_either_costs_no_training(
     assert ([r.epoch for r in reports], ended.outcome) == ([1, 2, 3, 4], Outcome.REACHED)
 
 
+def test_a_pause_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rung whose checkpoint finds no room at first is saved when there is some: nothing trained is lost."""
+    monkeypatch.setattr(fold_run, "SAVE_AGAIN_SECONDS", 0.01)
+    happened = failing(tmp_path, monkeypatch, "checkpoint.written=refuse")
+    with running(tmp_path) as server:
+        [(reports, ended)] = server.run(a_segment(TASK, target=3))
+    assert happened() == 1
+    assert ([r.epoch for r in reports], ended.outcome) == ([1, 2, 3], Outcome.REACHED)
+    assert len(saved(tmp_path / "checkpoints")) == 1
+
+
 def test_a_pause_without_room_fails_and_names_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rung that cannot be saved ends FAILED, with the storage that refused; nothing half-written stays."""
+    """A rung that cannot be saved in time ends FAILED, with the storage that refused; nothing half-written stays."""
+    monkeypatch.setattr(fold_run, "SAVE_PATIENCE_SECONDS", 0.0)
     happened = failing(tmp_path, monkeypatch, "checkpoint.written=refuse")
     with running(tmp_path) as server:
         [(reports, ended)] = server.run(a_segment(TASK, target=3))
