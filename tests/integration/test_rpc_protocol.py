@@ -134,7 +134,7 @@ async def test_a_port_that_is_taken_is_refused(here: House) -> None:
     """A second server does not share the port in silence; the refusal names the option."""
     second = RpcServer(here.services, RpcSettings(f"127.0.0.1:{here.port}"))
     with pytest.raises(InvalidArgument, match=r"^--listen: cannot listen"):
-        await second.start()
+        await second.bind()
 
 
 async def test_stopping_ends_open_streams() -> None:
