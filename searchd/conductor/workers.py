@@ -166,9 +166,9 @@ def lost(mind: Mind, event: WorkerLost, now: datetime) -> None:
     if worker is None:
         return
     since = worker.since_ready
-    for position, held in enumerate(list(worker.held)):
+    for held in list(worker.held):
         _released(mind, worker, held, now)
-        _interrupted(mind, held, _blame(worker, event, held, running=position == 0), event, since, now)
+        _interrupted(mind, held, _blame(worker, event, held), event, since, now)
     pool = worker.pool
     never_ready = worker.state is WorkerState.STARTING and event.cause is LossCause.UNPLACED
     pool.failed_starts += never_ready
@@ -182,11 +182,11 @@ def lost(mind: Mind, event: WorkerLost, now: datetime) -> None:
                 stop(mind, active, f"workers cannot start: {event.reason}", now)
 
 
-def _blame(worker: Worker, event: WorkerLost, held: tuple[FoldRunKey, int], *, running: bool) -> Failure | None:
+def _blame(worker: Worker, event: WorkerLost, held: tuple[FoldRunKey, int]) -> Failure | None:
     """What the end of its worker counts as for a segment; None if that was not for its sake."""
     match event.cause:
         case LossCause.DIED:
-            return event.failure if running else None
+            return event.failure if event.running == held else None
         case LossCause.KILLED:
             return worker.overdue[1] if worker.overdue is not None and worker.overdue[0] == held else None
         case LossCause.RETIRED | LossCause.UNPLACED:

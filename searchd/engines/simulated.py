@@ -126,7 +126,8 @@ class SimulatedCluster:
             return
         line.worker.alive = False
         if line.adopted:
-            self._deliver(WorkerLost(name, cause, reason, failure=failure))
+            running = next(((segment.key, segment.attempt) for segment in line.worker.held), None)
+            self._deliver(WorkerLost(name, cause, reason, "", failure, running))
 
     def preempt(self, name: WorkerId) -> None:
         """Have a worker leave because its node is taken back: it saves at its next epoch, says so, and is gone."""

@@ -149,7 +149,9 @@ class LossCause(StrEnum):
 class WorkerLost:
     """A worker is gone, with everything it held that it had not reported; ``reason`` is one line.
 
-    ``failure`` says what its death counts as for the segment that it ran; it means something if the cause is DIED.
+    ``running`` is the segment that it ran, as (key, attempt): the first of those that had reached it and whose end it
+    had not told; None if there was none. ``failure`` says what its death counts as for that; both mean something if
+    the cause is DIED.
     """
 
     worker: WorkerId
@@ -157,6 +159,7 @@ class WorkerLost:
     reason: str
     log_tail: str = ""
     failure: Failure = Failure.WORKER_KILLED
+    running: tuple[FoldRunKey, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

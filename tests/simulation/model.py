@@ -242,8 +242,7 @@ class Model:
             self.ailed(segment, Failure.WORKER_KILLED)
 
     def killed(self, worker: WorkerId) -> None:
-        """A worker is killed, which may be laid to whatever nobody has heard the end of that it was given, or was about
-        to be given."""
+        """A worker is killed, which may be laid to whatever it was given and nobody has heard the end of."""
         self._killed.add(worker)
         given = {((segment.task.seed, _place(segment)), segment.attempt) for segment in self._given[worker]}
         for known in self.studies.values():
@@ -251,7 +250,7 @@ class Model:
                 for run in trial.fold_runs:
                     place = known.study.spec.seed, FoldRunKey(trial.study, trial.number, run.repeat, run.fold)
                     out = (place, run.attempt)
-                    if run.state is FoldRunState.HANDED_OUT and (out in given or out not in self._handed):
+                    if run.state is FoldRunState.HANDED_OUT and out in given:
                         self._ailed[place, Failure.WORKER_KILLED] += 1
 
     def trained(self, segment: Segment, epoch: int, metrics: Mapping[str, float]) -> None:

@@ -343,8 +343,9 @@ class RayEngine:
             kill(worker.handle)
         if not self._connected and not self._workers:
             self._parted.set()
-        tail = "" if worker.current is None else log_tail(self._storage.log(worker.current))
-        self._deliver(WorkerLost(worker.id, departure.cause, departure.reason, tail, departure.failure))
+        tail = "" if worker.current is None else log_tail(self._storage.log(worker.current[0]))
+        lost = WorkerLost(worker.id, departure.cause, departure.reason, tail, departure.failure, worker.current)
+        self._deliver(lost)
 
     # The cluster, on the keeper's thread
 

@@ -102,9 +102,9 @@ class RemoteWorker:
         self._over = False
 
     @property
-    def current(self) -> FoldRunKey | None:
-        """The fold run that it works on, as far as is known."""
-        return next(iter(self._held), (None, 0))[0]
+    def current(self) -> tuple[FoldRunKey, int] | None:
+        """The segment that it works on, as far as is known."""
+        return next(iter(self._held), None)
 
     @property
     def holds(self) -> bool:

@@ -54,11 +54,11 @@ class Failing(House):
         """Have the worker of trial 2 be lost."""
         for _ in range(self.times):
             self.run(lambda: self.held() is not None)
-            worker = next(w for (key, _), w in self.server.conductor.mind.holders.items() if key.trial == 2)
+            held, worker = next(i for i in self.server.conductor.mind.holders.items() if i[0][0].trial == 2)
             self.cluster.attached = None
             self.cluster.kill(worker.id)
             self.cluster.attached = self.engine._inner
-            self.server.post(WorkerLost(worker.id, LossCause.DIED, "it was lost", "", self.failure))
+            self.server.post(WorkerLost(worker.id, LossCause.DIED, "it was lost", "", self.failure, held))
             self.server.turn()
 
 
@@ -77,6 +77,23 @@ def test_a_lost_worker_counts_as_what_it_was_lost_by(failure: Failure, retries: 
         assert trial.fold_runs[0].failures == (failure,) * allowed
         assert trial.failure is (failure if state is TrialState.FAILED else None)
         assert len(house.in_state(house.name, TrialState.COMPLETED)) == 3 + (state is TrialState.COMPLETED)
+
+
+def test_a_worker_that_never_got_its_segment_blames_nobody() -> None:
+    """A worker that dies while its segment is still on its way to it has not failed by it."""
+    house = House()
+    name = house.create(
+        scheduler=NONE, evaluation=Evaluation(epochs=3), budget=Budget(trials=4), retry=Retry(attempts=1)
+    )
+    house.run(lambda: bool(house.server.conductor.mind.holders))
+    (key, _), worker = next(iter(house.server.conductor.mind.holders.items()))
+    house.cluster.attached = None
+    house.cluster.kill(worker.id)
+    house.cluster.attached = house.engine._inner
+    house.server.post(WorkerLost(worker.id, LossCause.DIED, "it was lost"))
+    house.run()
+    trial = house.trial(name, key.trial)
+    assert (trial.state, trial.fold_runs[0].failures) == (TrialState.COMPLETED, ())
 
 
 def reporting(failure: Failure, times: int) -> Behaviour:
