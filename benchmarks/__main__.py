@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.report import Report, table, write
 
-NAMES = ("throughput", "utilisation", "footprint", "latency", "scale")
+NAMES = ("throughput", "utilisation", "footprint", "latency", "scale", "faults")
 """Each is a module of this package with ``measure(quick: bool) -> Report``."""
 
 

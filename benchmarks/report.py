@@ -23,9 +23,11 @@ class Aim:
         return f"{'>=' if self.at_least else '<='} {self.bound:g}"
 
     def verdict(self, value: float) -> str:
-        """Whether a value meets the aim, and if not, by how many percent of the bound it misses."""
+        """Whether a value meets the aim, and if not, by how much of the bound it misses, or by how much."""
         short = self.bound - value if self.at_least else value - self.bound
-        return "met" if short <= 0 else f"missed by {short / self.bound:.0%}"
+        if short <= 0:
+            return "met"
+        return f"missed by {short / self.bound:.0%}" if self.bound else f"missed by {short:g}"
 
 
 @dataclass(frozen=True, slots=True)

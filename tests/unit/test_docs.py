@@ -16,6 +16,8 @@ from typer.main import get_command
 
 from searchd.cli.main import app
 from searchd.domain.checks import draft_violations
+from searchd.domain.failure import RETRIES, Failure
+from searchd.domain.study import Retry
 from searchd.v1 import study_pb2
 from searchd.wire.drafts import decode_draft
 from searchd.wire.file_fields import OUTPUT_ONLY
@@ -24,7 +26,7 @@ from searchd.wire.study_file import read_study
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-SHORTHAND = {"search_space", "fixed", "labels", "evaluation.ladder"}
+SHORTHAND = {"search_space", "fixed", "labels", "evaluation.ladder", "retry.retries"}
 """Keys whose value is not written field by field."""
 
 
@@ -140,6 +142,14 @@ def test_study_file_page_is_complete() -> None:
     page = (ROOT / "docs" / "study-file.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([a-z_.]+)` \|", page, re.MULTILINE)
     assert sorted(rows) == sorted({"study_id", *keys(study_pb2.Study.DESCRIPTOR)})
+
+
+def test_failures_are_documented_with_their_retries() -> None:
+    """The study file's page has one row for each way to fail, with how often it is usually retried."""
+    page = (ROOT / "docs" / "study-file.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .+ \| `([a-z_]+)` \| ([0-9]+) \|$", page, re.MULTILINE)
+    assert [(name, int(count)) for name, count in rows] == [(f.value, Retry().of(f)) for f in Failure]
+    assert {Failure(name): int(count) for name, count in rows} == RETRIES
 
 
 def test_cluster_page_names_the_file() -> None:

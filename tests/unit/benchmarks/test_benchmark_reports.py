@@ -35,6 +35,12 @@ def test_ratios_come_first_and_aims_are_judged() -> None:
     assert max(map(len, lines[1:])) <= WIDTH
 
 
+def test_an_aim_of_nothing_is_judged() -> None:
+    """Where there should be none, what there is is how much the aim was missed by."""
+    none = Aim(0, at_least=False)
+    assert [none.verdict(count) for count in (0, 3)] == ["met", "missed by 3"]
+
+
 def test_the_json_has_four_keys(tmp_path: Path) -> None:
     """A written report has the benchmark, the machine, and ratios and figures by name."""
     path = tmp_path / "report.json"
