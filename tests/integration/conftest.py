@@ -10,8 +10,6 @@ import pytest
 from searchd.engines.ray.local import LocalCluster, LocalRay, LocalRaySettings
 from tests.postgres import PostgresServer
 
-pytest.register_assert_rewrite("tests.contracts", "tests.integration.ray.ray_harness")
-
 
 @pytest.fixture(scope="session")
 def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
