@@ -86,7 +86,7 @@ def test_refused(shared_server: Server, tmp_path: Path, fields: dict[str, object
         ("silent", TrialState.FAILED, "never reported"),
         ("wrong_metric", TrialState.FAILED, "loss"),
         ("exits", TrialState.FAILED, "attempt 2 of 2"),
-        ("hangs", TrialState.FAILED, "timed out"),
+        ("hangs", TrialState.FAILED, "hung: nothing was reported"),
     ],
 )
 def test_misbehaving_trainables(shared_server: Server, trainable: str, state: TrialState, reason: str) -> None:
