@@ -81,7 +81,7 @@ class CuttingProxy:
                 self._run(self._pass_on, client, server)
 
     def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # of a socket that was closed meanwhile
             while True:
                 for ready in select.select([client, server], [], [])[0]:
                     data = ready.recv(65536)

@@ -90,6 +90,7 @@ class SqlStore:
             taken = {"writer_epoch": epoch, "holder": holder, "address": address, "beats": lease.beats + 1}
             connection.execute(update(meta).values(taken))
         self._epoch = epoch
+        self._writer.forget()  # others may have written meanwhile
         return epoch
 
     def beat(self) -> None:
@@ -128,6 +129,8 @@ class SqlStore:
             with self._connections.reading() as connection:
                 self._check_writer(_held(connection, lock=False))
                 return reading.revision(connection)
+        if self._epoch is None:
+            self._writer.forget()  # without a lease others may write at any time
         try:
             revision = self._write(facts, at)
         except BaseException:

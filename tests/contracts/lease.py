@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from searchd.domain.errors import LeaseLost, StoreUnavailable
-from searchd.domain.facts import MeasurementAdded, StudyPut, TrialPut
+from searchd.domain.facts import MeasurementAdded, StudyDeleted, StudyPut, TrialPut
 from searchd.domain.trial import TrialNumber
 from searchd.ports.store import Lease, Store
 from tests.contracts.makers import AT, STUDY, measurement, study, trial
@@ -35,6 +35,22 @@ class LeaseContract:
         assert other.lease() == Lease(1, "one \0\1é", "127.0.0.1:1", 3)
         other.begin_epoch("two", "127.0.0.1:2")
         assert store.lease() == Lease(2, "two", "127.0.0.1:2", 4)
+
+    @pytest.mark.parametrize("leased", [True, False])
+    def test_a_writer_that_comes_back_knows_nothing_of_before(
+        self, store: Store, opened_again: OpenedAgain, leased: bool
+    ) -> None:
+        """What another writer has deleted in between can be made anew."""
+        other = opened_again()
+        for writer, facts in ((store, [StudyPut(study())]), (other, [StudyDeleted(STUDY)])):
+            if leased:
+                writer.begin_epoch()
+            writer.commit(facts, AT)
+        if leased:
+            store.begin_epoch()
+        store.commit([StudyPut(study()), TrialPut(trial(1))], AT)
+        assert store.study(STUDY) == study()
+        assert [found.number for found in store.trials(STUDY, None, 0, 9)] == [1]
 
     def test_a_commit_is_a_sign_of_life(self, store: Store) -> None:
         """A writer that is busy with commits lives, however long its next beat has to wait."""

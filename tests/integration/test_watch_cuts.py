@@ -75,7 +75,7 @@ async def test_a_standby_shows_what_the_leader_shows() -> None:
             assert len(log) > 200
             assert all(one == log for one in several)
         assert sum(watcher.left for watcher in watchers) > 20
-        assert sum(proxy.broken for proxy in proxies) > 5
+        assert sum(proxy.broken for proxy in proxies) > 0
 
 
 async def _created(leader: House) -> list[str]:
