@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -94,15 +94,29 @@ def test_processes_lead_their_own_session(started: LocalCluster, folder: Path) -
 def test_a_later_start_replaces_what_is_left(started: LocalCluster, folder: Path) -> None:
     """When the control service is gone, starting again ends what is left of the cluster and gives another one."""
     old, left = temp_dir_of(folder), processes_of(folder)
-    gcs_of(folder).kill()
+    gcs = gcs_of(folder)
+    gcs.kill()
+    _await_end([gcs])
     anew = LocalRay(LocalRaySettings(folder, num_cpus=2)).start()
     assert not anew.adopted
     assert asked(anew.address, (folder / "ray.token").read_text()) is grpc.StatusCode.OK
     assert not Path(old).exists()
-    deadline = time.monotonic() + 5
-    while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in left):
+    _await_end(left)
+
+
+def _await_end(processes: Sequence[psutil.Process]) -> None:
+    """A process that was killed may live on for a moment."""
+    deadline = time.monotonic() + 20
+    while any(_lives(process) for process in processes):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_stopping_leaves_nothing(started: LocalCluster, folder: Path) -> None:
