@@ -23,7 +23,9 @@ from benchmarks.arms import ROOT
 from searchd.conductor.messages import CreateStudy, StopStudy
 from searchd.domain.errors import SearchdError
 from searchd.domain.facts import Fact
-from searchd.domain.study import Algorithm, Goal, Objective, Search, Study, StudySpec, study_name
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.search import Algorithm, Search
+from searchd.domain.study import Study, StudySpec, study_name
 from searchd.engines.simulated import SimulatedCluster, SimulatedEngine, VirtualClock
 from searchd.schedulers.factory import make_scheduler
 from searchd.searchers.local import LocalSearchers
@@ -175,7 +177,7 @@ async def _serve(folder: Path, name: str) -> None:
     while not running.done():
         number += 1
         study = study_name("default", f"{name}-{os.getpid()}-{number}")
-        for what, body in (("create", CreateStudy(_study(study), None)), ("stop", StopStudy(study))):
+        for what, body in (("create", CreateStudy(_study(study))), ("stop", StopStudy(study))):
             request_id = f"{what} {study}"
             try:
                 await loop.request(body, request_id, request_id)
@@ -187,7 +189,7 @@ async def _serve(folder: Path, name: str) -> None:
 
 
 def _study(name: str) -> Study:
-    spec = StudySpec("simulated", Objective("loss", Goal.MINIMIZE), search=Search(Algorithm.RANDOM))
+    spec = StudySpec("simulated", (Objective("loss", Goal.MINIMIZE),), search=Search(Algorithm.RANDOM))
     return Study(name, spec, "code", "", datetime.now(UTC))  # type: ignore[arg-type]
 
 

@@ -12,9 +12,12 @@ from datetime import datetime, timedelta
 
 from benchmarks.report import Figure, Ratio, Report
 from searchd.conductor.messages import CreateStudy
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.facts import Fact
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Float, Parameter, SearchSpace
-from searchd.domain.study import Algorithm, Budget, Evaluation, Goal, Objective, Search, Study, StudySpec, study_name
+from searchd.domain.study import Budget, Study, StudySpec, study_name
 from searchd.engines.simulated import Epoch, SimulatedCluster, SimulatedEngine, VirtualClock
 from searchd.ports.engine import Node, Segment
 from searchd.schedulers.factory import make_scheduler
@@ -83,7 +86,7 @@ def run(size: Size) -> Run:
     simulation.start(SimulatedEngine(cluster, simulation.post), LocalSearchers(simulation.post))
     began = time.process_time()
     for i in range(size.studies):
-        simulation.request(CreateStudy(_study(i, size.trials // size.studies, clock.now()), None))
+        simulation.request(CreateStudy(_study(i, size.trials // size.studies, clock.now())))
     simulation.run()
     seconds = time.process_time() - began
     if simulation.conductor.mind.studies:
@@ -101,7 +104,7 @@ class _Discarding(MemoryStore):
 def _study(number: int, trials: int, now: datetime) -> Study:
     spec = StudySpec(
         "simulated",
-        Objective("accuracy", Goal.MAXIMIZE),
+        (Objective("accuracy", Goal.MAXIMIZE),),
         SearchSpace((Parameter("x", Float(0.0, 1.0)),)),
         seed=number,
         search=Search(Algorithm.RANDOM),

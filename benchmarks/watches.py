@@ -20,9 +20,11 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.watchers import Proxy, Watcher
 from searchd.domain.card import Card
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.facts import Fact, MeasurementAdded, StudyPut, TrialPut
 from searchd.domain.measurement import Measurement
-from searchd.domain.study import Dataset, Evaluation, Goal, Objective, Study, StudyName, StudySpec, study_name
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.study import Dataset, Study, StudyName, StudySpec, study_name
 from searchd.domain.trial import Origin, Trial, TrialNumber
 from searchd.ports.catalog import Inspection
 from searchd.rpc.server import RpcServer, RpcSettings
@@ -132,7 +134,7 @@ class _Writer:
         self.trimmed = 0
         store.begin_epoch("the writer", "127.0.0.1:1")
         for name in self.logs:
-            study = Study(name, StudySpec("net", Objective("accuracy", Goal.MAXIMIZE)), "c0de", "", START).started(
+            study = Study(name, StudySpec("net", (Objective("accuracy", Goal.MAXIMIZE),)), "c0de", "", START).started(
                 START
             )
             self._commit(name, [StudyPut(study), TrialPut(Trial(name, TrialNumber(1), {}, Origin.SEARCH, START))])

@@ -22,6 +22,7 @@ from types import CodeType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from searchd.domain.card import Form
+from searchd.domain.objective import Goal
 from searchd.domain.space import (
     Choice,
     Condition,
@@ -35,7 +36,6 @@ from searchd.domain.space import (
     ordered,
     violations,
 )
-from searchd.domain.study import Goal
 
 if TYPE_CHECKING:
     import numpy as np

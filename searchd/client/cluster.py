@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from searchd.client.views import View
 from searchd.domain.card import Form
+from searchd.domain.objective import Goal
 from searchd.domain.space import Parameters, SearchSpace
-from searchd.domain.study import Goal, StudyName
+from searchd.domain.study import StudyName
 from searchd.v1 import study_pb2, system_service_pb2, trainable_service_pb2
 from searchd.wire.spaces import decode_space
 from searchd.wire.values import decode_enum, decode_parameters, short_names

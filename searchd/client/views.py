@@ -14,8 +14,9 @@ from searchd.client.plain import plain_message
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.leaderboard import PairedDifference
+from searchd.domain.objective import Goal
 from searchd.domain.space import Parameters
-from searchd.domain.study import Goal, Progress, Resources, StudyName, StudyState
+from searchd.domain.study import Progress, Resources, StudyName, StudyState
 from searchd.domain.trial import Origin, TrialState
 from searchd.v1 import leaderboard_service_pb2, study_pb2, trial_pb2
 from searchd.wire.codec import decode_progress

@@ -3,18 +3,32 @@
 from collections import deque
 from dataclasses import dataclass, replace
 
+from searchd.domain.evaluation import Score
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.leaderboard import rung_scores
 from searchd.domain.measurement import Measurement, is_finite
-from searchd.domain.space import Parameters
-from searchd.domain.study import Best, Goal, Progress, SchedulerAlgorithm, SchedulerMode, Score, Study, StudyState
-from searchd.domain.trial import FoldRun, FoldRunKey, FoldRunState, Origin, Trial, TrialNumber, TrialState
+from searchd.domain.objective import Goal, dominates, signed_values
+from searchd.domain.scheduler import SchedulerAlgorithm, SchedulerMode
+from searchd.domain.study import Best, FrontPoint, Progress, Study, StudyState
+from searchd.domain.trial import (
+    FoldRun,
+    FoldRunKey,
+    FoldRunState,
+    Origin,
+    Trial,
+    TrialNumber,
+    TrialState,
+    objective_values,
+)
 from searchd.ports.engine import Task, WorkerId
 from searchd.ports.scheduler import Scheduler
-from searchd.ports.searcher import Observation
+from searchd.ports.searcher import Observation, Suggestion
 
 FINISHERS = 3
 """Searched trials that complete the top rung even when promotion alone would bring nobody there."""
+
+REMARKS = 20
+"""Newest remarks of a searcher that are kept."""
 
 
 @dataclass(slots=True)
@@ -23,9 +37,17 @@ class Trace:
 
     attempt: int
     epoch: int = 0
-    score: float | None = None
-    best: float | None = None
+    last: "Scored | None" = None
+    best: "Scored | None" = None
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A report's value of the objective that decides, and those of the study's other metrics."""
+
+    score: float
+    others: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +81,7 @@ class ActiveStudy:
             data=study.data,
             evaluation=spec.evaluation,
             seed=spec.seed,
-            metrics=(spec.objective.metric,),
+            metrics=(spec.objective.metric, *spec.others),
             born=study.created_at.isoformat(),
         )
         self.trials: dict[TrialNumber, Trial] = {}
@@ -80,7 +102,7 @@ class ActiveStudy:
         self.last_failure = ""
         """Why the last trial that failed did."""
 
-        self.suggestions: deque[tuple[TrialNumber, Parameters]] = deque()
+        self.suggestions: deque[tuple[TrialNumber, Suggestion]] = deque()
         self.asking: deque[tuple[TrialNumber, ...]] = deque()
         """Numbers that the searcher has been asked for and has not answered, one entry for each Ask."""
         self.exhausted = False
@@ -98,6 +120,10 @@ class ActiveStudy:
         self.train_seconds = progress.train_seconds
         self.best = progress.best
         self.default_score = progress.default_score
+        self.front = {point.trial: point.values for point in progress.front}
+        self.worst = progress.worst
+        self.search_log = progress.search_log
+        self.since_best = progress.since_best
         self.progress_stale = False
         self.stamp = 0
         """Which entry in its pool's line is the valid one."""
@@ -114,10 +140,12 @@ class ActiveStudy:
         self.counts[trial.state] = self.counts.get(trial.state, 0) + 1
         for rung in range(old.rung if old else 0, trial.rung):
             self.rungs[rung] += 1
-        if trial.state.ended:
-            self.full_epochs += self.ladder[-1].folds * self.ladder[-1].epochs
+        best = self.best
         self.progress_stale = True
         self._remember(trial, old.rung if old else 0)
+        if trial.state.ended:
+            self.full_epochs += self.ladder[-1].folds * self.ladder[-1].epochs
+            self.since_best = 0 if self.best is not best else self.since_best + 1
 
     def restore(self, trial: Trial) -> None:
         """Take in a stored trial at recovery; counts come from the stored progress."""
@@ -151,7 +179,6 @@ class ActiveStudy:
 
     def measured(self, m: Measurement) -> None:
         """Apply MeasurementAdded; of a fold run the newest attempt counts."""
-        value = m.metrics.get(self.study.spec.objective.metric)
         place = (TrialNumber(m.trial), self.index(m.repeat, m.fold))
         trace = self.traces.get(place)
         if trace is None or trace.attempt < m.attempt:
@@ -160,9 +187,13 @@ class ActiveStudy:
             return
         trace.epoch = m.epoch
         trace.seconds += m.seconds
-        if value is not None and is_finite(value):
-            trace.score = value
-            trace.best = value if trace.best is None or self.goal.better(value, trace.best) else trace.best
+        values = [m.metrics.get(name) for name in self.task.metrics]
+        known = tuple(value for value in values if value is not None and is_finite(value))
+        if len(known) < len(values):
+            return
+        trace.last = Scored(known[0], known[1:])
+        if trace.best is None or self.goal.better(known[0], trace.best.score):
+            trace.best = trace.last
 
     def count(self, m: Measurement) -> None:
         """Count a new measurement's cost."""
@@ -182,16 +213,34 @@ class ActiveStudy:
     def _consider(self, trial: Trial, rung: int) -> None:
         """Compare with the best of a rung; of equals the lower number wins, so that the order does not matter."""
         mean = trial.scores[rung]
+        top = rung == len(self.ladder) - 1
+        if top and trial.origin is Origin.DEFAULT:
+            self.default_score = mean
+        if not trial.feasible:
+            return
         incumbent = self.incumbents[rung]
         if incumbent is None or self._beats(trial, mean, incumbent.trial, incumbent.mean):
             scores = rung_scores(trial, self.ladder[rung])
             if scores is not None:
                 self.incumbents[rung] = Incumbent(trial.number, mean, scores)
-        if rung == len(self.ladder) - 1:
+        if top:
             if self.best is None or self._beats(trial, mean, self.best.trial, self.best.score):
                 self.best = Best(trial.number, mean)
-            if trial.origin is Origin.DEFAULT:
-                self.default_score = mean
+            self._consider_front(trial)
+
+    def _consider_front(self, trial: Trial) -> None:
+        """Take the trial into the Pareto front if nobody there dominates it, and drop whom it dominates."""
+        objectives = self.study.spec.objectives
+        if len(objectives) == 1:
+            return
+        values = objective_values(self.study.spec, trial)
+        signed = signed_values(objectives, values)
+        front = {number: signed_values(objectives, point) for number, point in self.front.items()}
+        worst = signed_values(objectives, self.worst or values)
+        self.worst = signed_values(objectives, tuple(map(min, signed, worst)))
+        if not any(dominates(point, signed) for point in front.values()):
+            kept = {number: self.front[number] for number, point in front.items() if not dominates(signed, point)}
+            self.front = dict(sorted({**kept, int(trial.number): values}.items()))
 
     def _beats(self, trial: Trial, mean: float, other: int, other_mean: float) -> bool:
         return self.goal.better(mean, other_mean) or (mean == other_mean and trial.number < other)
@@ -211,17 +260,18 @@ class ActiveStudy:
         """What engines know a fold run by."""
         return FoldRunKey(trial.study, trial.number, run.repeat, run.fold, self.task.born)
 
-    def counted_score(self, run: FoldRun, trace: Trace) -> float | None:
-        """The score of a fold run that stands under the study's score rule.
+    def counted(self, run: FoldRun, trace: Trace) -> Scored | None:
+        """What of a fold run stands under the study's score rule.
 
-        For the best one the scores noted by earlier attempts count: a fold run goes on from where it was noted.
+        For the best one what earlier attempts noted counts: a fold run goes on from where it was noted.
         """
         if self.study.spec.evaluation.score is Score.LAST:
-            return trace.score
-        known = [score for _, score in run.scores]
+            return trace.last
+        others = run.others or ((),) * len(run.scores)
+        known = [Scored(score, beside) for (_, score), beside in zip(run.scores, others, strict=True)]
         if trace.best is not None:
             known.append(trace.best)
-        return max(known, key=self.goal.signed, default=None)
+        return max(known, key=lambda scored: self.goal.signed(scored.score), default=None)
 
     def rung_of(self, trial: Trial) -> Fidelity:
         """The rung a trial is working on."""
@@ -272,7 +322,17 @@ class ActiveStudy:
             epochs=self.epochs,
             full_epochs=self.full_epochs,
             train_seconds=self.train_seconds,
+            front=tuple(FrontPoint(number, values) for number, values in self.front.items()),
+            worst=self.worst,
+            search_log=self.search_log,
+            since_best=self.since_best,
         )
+
+    def remark(self, number: TrialNumber, remark: str) -> None:
+        """Note how the searcher goes about it from a trial on, if that has changed."""
+        if remark and not (self.search_log and self.search_log[-1].endswith(f": {remark}")):
+            self.search_log = (*self.search_log, f"from trial {number}: {remark}")[-REMARKS:]
+            self.progress_stale = True
 
     def observe(self, trial: Trial) -> None:
         """Note what the searcher should be told of a trial."""
@@ -288,7 +348,14 @@ def code_of(active: ActiveStudy) -> tuple[str, str]:
 def observation(trial: Trial) -> Observation:
     """What a searcher may know of a trial."""
     return Observation(
-        trial.number, trial.parameters, trial.state, trial.rung, trial.scores[-1] if trial.scores else None
+        trial.number,
+        trial.parameters,
+        trial.state,
+        trial.scores,
+        trial.others,
+        trial.feasible,
+        trial.train_seconds,
+        trial.note,
     )
 
 

@@ -199,8 +199,8 @@ class Conductor:
     def _carried_out(self, request: Request, now: datetime) -> Study:
         known = self._known(request)
         match request.body:
-            case CreateStudy(study, default):
-                result = self._create(study, default, known, now)
+            case CreateStudy(study, first):
+                result = self._create(study, first, known, now)
             case StopStudy(name):
                 result = self._stop(name, known, now)
             case DeleteStudy(name):
@@ -220,7 +220,9 @@ class Conductor:
             return active.study
         return None if request.name in self._deleted else request.stored
 
-    def _create(self, study: Study, default: Parameters | None, known: Study | None, now: datetime) -> Study:
+    def _create(
+        self, study: Study, first: Sequence[tuple[Parameters, Origin]], known: Study | None, now: datetime
+    ) -> Study:
         mind = self._mind
         if known is not None:
             differing = known.spec.differing(study.spec)
@@ -234,8 +236,8 @@ class Conductor:
             raise TrainableQuarantined(study.spec.trainable, quarantined)
         mind.emit(StudyPut(study))
         active = mind.studies[study.name]
-        if default is not None:
-            trial = Trial(study.name, TrialNumber(1), default, Origin.DEFAULT, created_at=now)
+        for number, (parameters, origin) in enumerate(first[: study.spec.budget.trials], start=1):
+            trial = Trial(study.name, TrialNumber(number), parameters, origin, created_at=now)
             mind.emit(TrialPut(queued(active, opened(active, trial))))
         self._start(active, ())
         return study
@@ -286,7 +288,9 @@ class Conductor:
             return
         active.asking.remove(event.numbers)
         active.search_failures = 0
-        active.suggestions.extend(zip(event.numbers, event.configurations, strict=False))
+        active.suggestions.extend(zip(event.numbers, event.suggestions, strict=False))
+        for number, suggestion in zip(event.numbers, event.suggestions, strict=False):
+            active.remark(number, suggestion.remark)
         active.exhausted = active.exhausted or event.exhausted
         self._mind.dirty[active.study.name] = active
 

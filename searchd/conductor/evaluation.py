@@ -9,11 +9,21 @@ from typing import assert_never
 from searchd.conductor.active import FINISHERS, ActiveStudy, in_flight, opened
 from searchd.conductor.mind import Mind
 from searchd.conductor.racing import race_lost
+from searchd.domain.evaluation import Racing
 from searchd.domain.facts import MeasurementAdded, StudyPut, TrialPut
 from searchd.domain.failure import Failure
 from searchd.domain.measurement import Measurement, is_finite
-from searchd.domain.study import Racing, StudyState
-from searchd.domain.trial import FoldRun, FoldRunKey, FoldRunState, Origin, Trial, TrialNumber, TrialState
+from searchd.domain.study import StudyState
+from searchd.domain.trial import (
+    FoldRun,
+    FoldRunKey,
+    FoldRunState,
+    Origin,
+    Trial,
+    TrialNumber,
+    TrialState,
+    keeps_limits,
+)
 from searchd.ports.engine import CancelSegment, Ended, Forget, Outcome, Report, Segment, SegmentReported
 from searchd.ports.scheduler import Verdict
 
@@ -71,14 +81,15 @@ def _report_taken(
     mind.emit(MeasurementAdded(active.study.name, measurement))
     active.count(measurement)
     trial = replace(trial, train_seconds=trial.train_seconds + report.seconds)
-    metric = active.study.spec.objective.metric
-    value = report.metrics.get(metric)
-    if value is None:
-        reason = f"epoch {report.epoch} reported no {metric!r}, only {', '.join(sorted(report.metrics)) or 'nothing'}"
-        return _refused(mind, active, trial, index, Failure.METRIC_MISSING, now, reason)
-    if not is_finite(value):
-        reason = f"{metric} is {value} at epoch {report.epoch} of fold {run.fold}"
-        return _refused(mind, active, trial, index, Failure.NOT_FINITE, now, reason)
+    for metric in active.task.metrics:
+        value = report.metrics.get(metric)
+        if value is None:
+            known = ", ".join(sorted(report.metrics)) or "nothing"
+            reason = f"epoch {report.epoch} reported no {metric!r}, only {known}"
+            return _refused(mind, active, trial, index, Failure.METRIC_MISSING, now, reason)
+        if not is_finite(value):
+            reason = f"{metric} is {value} at epoch {report.epoch} of fold {run.fold}"
+            return _refused(mind, active, trial, index, Failure.NOT_FINITE, now, reason)
     if report.epoch not in active.ladder_epochs:
         return trial
     return advance(mind, active, _scored(active, trial, index, report.epoch), now)
@@ -104,10 +115,12 @@ def _cancel(mind: Mind, active: ActiveStudy, trial: Trial, index: int) -> None:
 def _scored(active: ActiveStudy, trial: Trial, index: int, epoch: int) -> Trial:
     """The trial with the fold run's standing score noted at an epoch."""
     run = trial.fold_runs[index]
-    score = active.counted_score(run, active.traces[trial.number, index])
-    if score is None or (run.scores and run.scores[-1][0] >= epoch):
+    counted = active.counted(run, active.traces[trial.number, index])
+    if counted is None or (run.scores and run.scores[-1][0] >= epoch):
         return trial
-    return trial.with_fold_run(index, replace(run, scores=(*run.scores, (epoch, score)), epoch=max(run.epoch, epoch)))
+    others = (*run.others, counted.others) if counted.others else ()
+    scored = replace(run, scores=(*run.scores, (epoch, counted.score)), others=others, epoch=max(run.epoch, epoch))
+    return trial.with_fold_run(index, scored)
 
 
 def _segment_ended(mind: Mind, active: ActiveStudy, trial: Trial, index: int, ended: Ended, now: datetime) -> Trial:
@@ -199,7 +212,9 @@ def advance(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Tri
         if len(scores) < rung.folds:
             return _raced(mind, active, trial, scores, now)
         mean = statistics.fmean(scores.values())
-        trial = trial.climbed(mean)
+        beside = [run.others_at(rung.epochs) for run in trial.fold_runs[: rung.folds]]
+        others = tuple(map(statistics.fmean, zip(*beside, strict=True)))
+        trial = trial.climbed(mean, others, keeps_limits(active.study.spec, others))
         if trial.rung == len(active.ladder):
             return end_trial(mind, active, trial, TrialState.COMPLETED, now)
         match _verdict(active, trial, mean):
@@ -357,8 +372,8 @@ def _promoted(mind: Mind, active: ActiveStudy, now: datetime) -> Trial | None:
 def _new(active: ActiveStudy, now: datetime) -> Trial | None:
     if not active.suggestions:
         return None
-    number, parameters = active.suggestions.popleft()
-    trial = Trial(active.study.name, number, parameters, Origin.SEARCH, created_at=now)
+    number, suggestion = active.suggestions.popleft()
+    trial = Trial(active.study.name, number, suggestion.parameters, Origin.SEARCH, created_at=now, note=suggestion.note)
     return queued(active, opened(active, trial), taken=1)
 
 

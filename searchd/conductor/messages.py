@@ -6,16 +6,17 @@ from searchd.domain.errors import SearchdError
 from searchd.domain.facts import Fact
 from searchd.domain.space import Parameters
 from searchd.domain.study import Study, StudyName
+from searchd.domain.trial import Origin
 from searchd.ports.engine import EngineCommand, EngineEvent
 from searchd.ports.searcher import SearchCommand, SearchFailed, Suggested
 
 
 @dataclass(frozen=True, slots=True)
 class CreateStudy:
-    """Start a study; ``default`` becomes trial 1 unless None."""
+    """Start a study; ``first`` are its first trials, in order."""
 
     study: Study
-    default: Parameters | None
+    first: tuple[tuple[Parameters, Origin], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

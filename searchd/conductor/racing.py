@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Mapping
 from typing import assert_never
 
-from searchd.domain.study import Goal, Racing
+from searchd.domain.evaluation import Racing
+from searchd.domain.objective import Goal
 
 
 def race_lost(rule: Racing, scores: Mapping[int, float], incumbent: tuple[float, ...], goal: Goal) -> bool:

@@ -12,7 +12,8 @@ from typing import Generic, TypeVar
 from searchd.datasets import inspection, reading, source, splits
 from searchd.datasets.loaded import Array, LoadedDataset
 from searchd.domain.errors import InvalidStudy, SearchdError
-from searchd.domain.study import Dataset, Evaluation
+from searchd.domain.evaluation import Evaluation
+from searchd.domain.study import Dataset
 from searchd.ports.catalog import Inspection
 
 KEPT = 16

@@ -7,7 +7,8 @@ import numpy as np
 from searchd.datasets.loaded import LoadedDataset
 from searchd.datasets.splits import Splits
 from searchd.domain.errors import Violation
-from searchd.domain.study import Dataset, Evaluation, Split
+from searchd.domain.evaluation import Evaluation, Split
+from searchd.domain.study import Dataset
 
 GROUPED = (Split.GROUP, Split.STRATIFIED_GROUP)
 STRATIFIED = (Split.STRATIFIED, Split.STRATIFIED_GROUP)

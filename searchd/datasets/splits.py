@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import numpy as np
 
 from searchd.datasets.loaded import Array, LoadedDataset
-from searchd.domain.study import Evaluation, Split
+from searchd.domain.evaluation import Evaluation, Split
 
 if TYPE_CHECKING:
     from sklearn.model_selection import BaseCrossValidator

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from searchd.domain.objective import Goal
 from searchd.domain.space import Parameters, SearchSpace
-from searchd.domain.study import Goal
 
 
 class Form(StrEnum):

@@ -7,11 +7,14 @@ from datetime import timedelta
 
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity, is_ladder
+from searchd.domain.scheduler import SchedulerAlgorithm
+from searchd.domain.search import Algorithm
 from searchd.domain.space import Choice, Float, ParameterValue, SearchSpace, shorthand_name
 from searchd.domain.space import violations as space_violations
-from searchd.domain.study import Algorithm, Budget, Dataset, Evaluation, Resources, Retry, SchedulerAlgorithm
+from searchd.domain.study import Budget, Dataset, Resources, Retry
 
 LABEL_KEY_PATTERN = r"[a-z][a-z0-9_-]{0,62}"
 MAX_LABEL_CHARACTERS = 256

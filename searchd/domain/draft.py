@@ -3,19 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from searchd.domain.evaluation import Evaluation, Racing, Split
+from searchd.domain.objective import Limit, Objective
+from searchd.domain.scheduler import Scheduler, SchedulerMode
+from searchd.domain.search import Search
 from searchd.domain.space import Parameters, SearchSpace
-from searchd.domain.study import (
-    Budget,
-    Dataset,
-    Evaluation,
-    Objective,
-    Resources,
-    Retry,
-    Scheduler,
-    SchedulerMode,
-    Search,
-    Split,
-)
+from searchd.domain.study import Budget, Dataset, Resources, Retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +18,7 @@ class StudyDraft:
     Attributes:
         trainable: Registered name; empty if unset.
         objectives: As written; empty means the trainable's first metric.
+        racing: None means the usual rule for a study with folds. Overrides evaluation.racing.
         space: Empty means the trainable's default space.
         scheduler: None means ASHA where there is a ladder to climb, else none.
         mode: ASHA's form; None means promotion if the trainable can pause, else stopping. Overrides scheduler.mode.
@@ -43,8 +37,11 @@ class StudyDraft:
     mode: SchedulerMode | None = None
     evaluation: Evaluation = field(default_factory=Evaluation)
     split: Split | None = None
+    racing: Racing | None = None
     resources: Resources = field(default_factory=Resources)
     budget: Budget = field(default_factory=Budget)
     retry: Retry = field(default_factory=Retry)
     priority: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    warm_start: tuple[str, ...] = ()

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.measurement import Measurement
+from searchd.domain.objective import Goal
 from searchd.domain.space import Float, Integer, Parameters, SearchSpace
-from searchd.domain.study import Goal, Study
+from searchd.domain.study import Study
 from searchd.domain.trial import Trial
 
 # Student's t at 97.5% for 1, 2, … 30 degrees of freedom; beyond, the next line's expansion is right to 3 digits.

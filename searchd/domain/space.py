@@ -103,9 +103,14 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class SearchSpace:
-    """The parameters of a study, in the order in which they are drawn: conditions refer only to earlier ones."""
+    """The parameters of a study, in the order in which they are drawn: conditions refer only to earlier ones.
+
+    ``constraints`` are expressions over parameters, such as ``units_2 <= units_1``, all of which a configuration must
+    meet; one that names a parameter which is not active is met.
+    """
 
     parameters: tuple[Parameter, ...] = ()
+    constraints: tuple[str, ...] = ()
 
     def names(self) -> tuple[str, ...]:
         """The parameters' names, in order."""

@@ -6,91 +6,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import RETRIES, Failure
-from searchd.domain.fidelity import Fidelity, Ladder, derived_ladder
-from searchd.domain.space import Parameters, SearchSpace
+from searchd.domain.fidelity import Ladder, derived_ladder
+from searchd.domain.objective import Limit, Objective
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.search import Algorithm, Prior, Search
+from searchd.domain.space import Choice, Parameters, SearchSpace
 
 StudyName = NewType("StudyName", str)
 """Full resource name: ``projects/{project}/studies/{study}``."""
 
 ID_PATTERN = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
-
-
-class Goal(StrEnum):
-    """Which direction of a metric is better."""
-
-    MAXIMIZE = "maximize"
-    MINIMIZE = "minimize"
-
-    def better(self, a: float, b: float) -> bool:
-        """Whether ``a`` is strictly better than ``b``."""
-        return a > b if self is Goal.MAXIMIZE else a < b
-
-    def signed(self, value: float) -> float:
-        """The value with the sign that makes larger better."""
-        return value if self is Goal.MAXIMIZE else -value
-
-
-class Algorithm(StrEnum):
-    """How configurations are proposed."""
-
-    GRID = "grid"
-    RANDOM = "random"
-    SOBOL = "sobol"
-    TPE = "tpe"
-
-    @property
-    def adaptive(self) -> bool:
-        """Whether suggestions depend on how trials turn out, so that the searcher must be told of their results."""
-        return self is Algorithm.TPE
-
-
-class SchedulerAlgorithm(StrEnum):
-    """Which trials climb the ladder."""
-
-    NONE = "none"
-    ASHA = "asha"
-
-
-class SchedulerMode(StrEnum):
-    """How ASHA decides: stop a trial at a rung, or pause all and promote the best."""
-
-    STOPPING = "stopping"
-    PROMOTION = "promotion"
-
-
-class Racing(StrEnum):
-    """Whether the remaining folds of a rung are worth running, decided after each fold."""
-
-    NONE = "none"
-    FORGIVING = "forgiving"
-    AGGRESSIVE = "aggressive"
-
-
-class Split(StrEnum):
-    """How rows are divided into folds."""
-
-    KFOLD = "kfold"
-    STRATIFIED = "stratified"
-    GROUP = "group"
-    STRATIFIED_GROUP = "stratified_group"
-    TIMESERIES = "timeseries"
-    FOLD_COLUMN = "fold_column"
-
-
-class Score(StrEnum):
-    """Which epoch's metric stands for a fold run at a rung: the last, or the best so far (optimistic)."""
-
-    LAST = "last"
-    BEST = "best"
-
-
-@dataclass(frozen=True, slots=True)
-class Objective:
-    """The metric to optimise and its direction."""
-
-    metric: str
-    goal: Goal
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +32,8 @@ class Dataset:
         groups: Column of group labels; implies a group split.
         order_by: Column that orders rows in time; needed by ``timeseries``.
         fold_column: Column of given fold numbers; needed by the split of the same name.
+        test: Share of rows, in (0, 1), that no fold sees, on which the best configuration is tested at the end; None
+            for no test.
     """
 
     builtin: str | None = None
@@ -114,65 +43,7 @@ class Dataset:
     groups: str | None = None
     order_by: str | None = None
     fold_column: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """How configurations are proposed; ``default_first`` makes the trainable's default configuration trial 1."""
-
-    algorithm: Algorithm = Algorithm.TPE
-    default_first: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduler:
-    """Which trials climb: ``eta`` (at least 2) is the reduction factor, ``min_epochs`` the lowest rung's epochs."""
-
-    algorithm: SchedulerAlgorithm = SchedulerAlgorithm.ASHA
-    eta: int = 3
-    mode: SchedulerMode = SchedulerMode.PROMOTION
-    min_epochs: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """How a trial is evaluated.
-
-    Attributes:
-        folds: Folds of the cross-validation, at least 2; or 0 for a single hold-out split.
-        holdout: Share of rows held out for validation when ``folds`` is 0, in (0, 1).
-        split: How rows are divided.
-        split_seed: Seed of the splits, apart from the study's, so that studies on one dataset are comparable.
-        repeats: Repeats of the cross-validation with other splits, at least 1.
-        epochs: Epochs of a full evaluation, at least 1.
-        score: Which epoch's metric counts at a rung.
-        racing: The racing rule.
-        ladder: Given rungs, lowest first, the top being all folds and epochs; empty means derived.
-    """
-
-    folds: int = 0
-    holdout: float = 0.2
-    split: Split = Split.KFOLD
-    split_seed: int = 0
-    repeats: int = 1
-    epochs: int = 1
-    score: Score = Score.LAST
-    racing: Racing = Racing.NONE
-    ladder: Ladder = ()
-
-    @property
-    def fold_runs(self) -> int:
-        """Fold runs of a full evaluation."""
-        return max(self.folds, 1) * self.repeats
-
-    @property
-    def top(self) -> Fidelity:
-        """The fidelity of a full evaluation."""
-        return Fidelity(self.fold_runs, self.epochs)
-
-    def place(self, index: int) -> tuple[int, int]:
-        """The (repeat, fold) of the fold run at ``index``: all folds of repeat 0 first."""
-        return divmod(index, max(self.folds, 1))
+    test: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +56,21 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits of a study: trials to start, fold runs at once (None: no limit), wall time (None: no limit)."""
+    """Limits of a study; None is no limit.
+
+    Attributes:
+        trials: Trials to start, confirmation and test not counted.
+        slots: Fold runs at once.
+        wall_time: From its creation; what runs is cancelled then.
+        gpu_hours: GPU-hours of training; no new segment starts then.
+        patience: Trials that ended in a row without a better best one; no new trial starts then.
+    """
 
     trials: int = 20
     slots: int | None = None
     wall_time: timedelta | None = None
+    gpu_hours: float | None = None
+    patience: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +97,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class StudySpec:
-    """What a caller defines; never changes after creation."""
+    """What a caller defines. After creation only the budget may grow.
+
+    ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies to learn from,
+    ``priors`` is what was read of them at creation, each study's trials best first.
+    """
 
     trainable: str
-    objective: Objective
+    objectives: tuple[Objective, ...]
     space: SearchSpace = field(default_factory=SearchSpace)
     dataset: Dataset | None = None
     fixed: Parameters = field(default_factory=dict)
@@ -232,6 +117,25 @@ class StudySpec:
     retry: Retry = field(default_factory=Retry)
     priority: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    warm_start: tuple[str, ...] = ()
+    priors: tuple[Prior, ...] = ()
+
+    @property
+    def objective(self) -> Objective:
+        """The objective that rungs, races and rankings go by."""
+        metric = self.scheduler.metric
+        return next((o for o in self.objectives if o.metric == metric), self.objectives[0])
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The metrics besides that objective's whose values are kept with a trial: those of the other objectives, of
+        the limits, and the gradients that a gradient search goes by."""
+        names = [o.metric for o in self.objectives] + [limit.metric for limit in self.limits]
+        if self.search.algorithm is Algorithm.GRADIENT:
+            numeric = [p.name for p in self.space.parameters if not isinstance(p.domain, Choice)]
+            names += [gradient_name(self.objective.metric, name) for name in numeric]
+        return tuple(dict.fromkeys(name for name in names if name != self.objective.metric))
 
     @property
     def ladder(self) -> Ladder:
@@ -247,8 +151,9 @@ class StudySpec:
         )
 
     def differing(self, other: "StudySpec") -> tuple[str, ...]:
-        """Names of the fields in which the two differ."""
-        return tuple(f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name))
+        """Names of the fields in which the two differ; what was read of earlier studies is not compared."""
+        names = [f.name for f in fields(self) if f.name != "priors"]
+        return tuple(name for name in names if getattr(self, name) != getattr(other, name))
 
 
 class StudyState(StrEnum):
@@ -277,6 +182,14 @@ class Best:
 
 
 @dataclass(frozen=True, slots=True)
+class FrontPoint:
+    """A trial of the Pareto front: its values, in the objectives' order and own signs."""
+
+    trial: int
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """Counts of a study, kept incrementally.
 
@@ -289,6 +202,11 @@ class Progress:
         epochs: Fold epochs trained so far.
         full_epochs: Fold epochs that full evaluation would have taken of the trials that have ended.
         train_seconds: Seconds of training so far, summed over fold runs.
+        front: Trials at the top rung that keep all limits and that no other such trial dominates, by number; empty
+            with one objective.
+        worst: The worst value of each objective among trials at the top rung, in the objectives' order; empty with one.
+        search_log: What the searcher chose and why, oldest first.
+        since_best: Trials that have ended since the best one did, or since the beginning.
     """
 
     trials: Mapping[str, int] = field(default_factory=dict)
@@ -299,6 +217,10 @@ class Progress:
     epochs: int = 0
     full_epochs: int = 0
     train_seconds: float = 0.0
+    front: tuple[FrontPoint, ...] = ()
+    worst: tuple[float, ...] = ()
+    search_log: tuple[str, ...] = ()
+    since_best: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +272,11 @@ class Study:
         if self.state not in legal:
             raise ValueError(f"{self.name} cannot go from {self.state} to {to}")
         return replace(self, state=to, **changes)  # type: ignore[arg-type]
+
+
+def gradient_name(metric: str, parameter: str) -> str:
+    """The metric under which a trainable reports the derivative of ``metric`` by ``parameter``."""
+    return f"d {metric}/d {parameter}"
 
 
 def study_name(project: str, study: str) -> StudyName:

@@ -7,17 +7,32 @@ from typing import NamedTuple, NewType
 
 from searchd.domain.failure import Failure
 from searchd.domain.space import Parameters
-from searchd.domain.study import StudyName
+from searchd.domain.study import StudyName, StudySpec
 
 TrialNumber = NewType("TrialNumber", int)
 """Number of a trial in its study, from 1."""
 
 
 class Origin(StrEnum):
-    """Why a trial exists: the trainable's default configuration, or the searcher proposed it."""
+    """Why a trial exists.
+
+    DEFAULT is the trainable's default configuration, SEARCH the searcher's proposal, REQUESTED a caller's, WARM_START
+    the best of an earlier study. CONFIRMATION evaluates the configuration of another trial once more, TEST evaluates it
+    on the rows that were set aside, and DESCENT goes on from another trial's checkpoint.
+    """
 
     DEFAULT = "default"
     SEARCH = "search"
+    REQUESTED = "requested"
+    WARM_START = "warm_start"
+    CONFIRMATION = "confirmation"
+    TEST = "test"
+    DESCENT = "descent"
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the trial only repeats another's configuration, and is no candidate itself."""
+        return self in (Origin.CONFIRMATION, Origin.TEST)
 
 
 class TrialState(StrEnum):
@@ -70,6 +85,7 @@ class FoldRun:
         attempt: Counts up each time the fold run is handed out; 0 before the first.
         failures: What ended earlier attempts that were retried, in order.
         scores: (epoch, score) at the ladder's epochs reached, and where it was set aside in between, in order.
+        others: Values of the study's other metrics (``StudySpec.others``) beside each of ``scores``; empty without any.
     """
 
     repeat: int
@@ -80,6 +96,7 @@ class FoldRun:
     attempt: int = 0
     failures: tuple[Failure, ...] = ()
     scores: tuple[tuple[int, float], ...] = ()
+    others: tuple[tuple[float, ...], ...] = ()
 
     def score_at(self, epochs: int) -> float | None:
         """The score at a rung of that many epochs, or None if it is not reached.
@@ -87,10 +104,19 @@ class FoldRun:
         A run that returned early keeps its last score; one whose report of that epoch was lost with its worker has the
         score of the next rung's epochs.
         """
-        for epoch, score in self.scores:
+        index = self._index_at(epochs)
+        return None if index is None else self.scores[index][1]
+
+    def others_at(self, epochs: int) -> tuple[float, ...]:
+        """The other metrics' values beside that score; empty if there is none."""
+        index = self._index_at(epochs)
+        return () if index is None or not self.others else self.others[index]
+
+    def _index_at(self, epochs: int) -> int | None:
+        for index, (epoch, _) in enumerate(self.scores):
             if epoch >= epochs:
-                return score
-        return self.scores[-1][1] if self.state is FoldRunState.FINISHED and self.scores else None
+                return index
+        return len(self.scores) - 1 if self.state is FoldRunState.FINISHED and self.scores else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +138,10 @@ class Trial:
         ended_at: When it reached a final state.
         train_seconds: Training time so far over all its fold runs, in seconds.
         failure: What went wrong, for INFEASIBLE and FAILED; None otherwise, or if it was no attempt's fault.
+        others: Means of the study's other metrics (``StudySpec.others``) at the highest completed rung; empty without.
+        feasible: Whether those means keep all of the study's limits; True while nothing is known.
+        note: What the searcher wants to be told again of this trial when it is rebuilt; JSON, or empty.
+        of: The trial that this one confirms, tests or descends from; None for others.
     """
 
     study: StudyName
@@ -128,6 +158,10 @@ class Trial:
     ended_at: datetime | None = None
     train_seconds: float = 0.0
     failure: Failure | None = None
+    others: tuple[float, ...] = ()
+    feasible: bool = True
+    note: str = ""
+    of: TrialNumber | None = None
 
     @property
     def rung(self) -> int:
@@ -144,9 +178,9 @@ class Trial:
             raise ValueError(f"trial {self.number} is {self.state} and cannot run")
         return replace(self, state=TrialState.RUNNING, started_at=self.started_at or at)
 
-    def climbed(self, score: float) -> "Trial":
-        """One more rung is complete, with its mean score."""
-        return replace(self, scores=(*self.scores, score))
+    def climbed(self, score: float, others: tuple[float, ...] = (), feasible: bool = True) -> "Trial":
+        """One more rung is complete, with its mean score and those of the study's other metrics."""
+        return replace(self, scores=(*self.scores, score), others=others, feasible=feasible)
 
     def paused(self) -> "Trial":
         """It completed a rung and waits for promotion."""
@@ -166,3 +200,16 @@ class Trial:
         return replace(
             self, state=state, ended_at=at, reason=reason, log_tail=log_tail, fold_runs=runs, failure=failure
         )
+
+
+def objective_values(spec: StudySpec, trial: Trial) -> tuple[float, ...]:
+    """Means of the study's objectives at the trial's highest completed rung, which it must have; in their order and own
+    signs, shape (n_objectives,)."""
+    means = {spec.objective.metric: trial.scores[-1], **dict(zip(spec.others, trial.others, strict=True))}
+    return tuple(means[objective.metric] for objective in spec.objectives)
+
+
+def keeps_limits(spec: StudySpec, others: tuple[float, ...]) -> bool:
+    """Whether the means of the study's other metrics, shape (n_others,), keep all of its limits."""
+    means = dict(zip(spec.others, others, strict=True))
+    return all(limit.excess(means[limit.metric]) <= 0 for limit in spec.limits if limit.metric in means)

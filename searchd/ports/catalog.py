@@ -6,7 +6,8 @@ from typing import Protocol
 
 from searchd.domain.card import Card
 from searchd.domain.errors import Violation
-from searchd.domain.study import Dataset, Evaluation
+from searchd.domain.evaluation import Evaluation
+from searchd.domain.study import Dataset
 
 
 class Catalog(Protocol):

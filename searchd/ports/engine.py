@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType, Protocol
 
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import Failure
 from searchd.domain.space import Parameters
-from searchd.domain.study import Dataset, Evaluation, Resources, StudyName
+from searchd.domain.study import Dataset, Resources, StudyName
 from searchd.domain.trial import FoldRunKey, TrialNumber
 
 WorkerId = NewType("WorkerId", str)

@@ -17,15 +17,43 @@ class Observation:
         number: The trial.
         parameters: Its configuration.
         state: Its state; a PAUSED or STOPPED trial was evaluated only up to its last completed rung.
-        rung: Completed rungs; 0 if none.
-        score: Mean score at the highest completed rung in the metric's own sign; None if there is none. Always finite.
+        scores: Mean score at each completed rung of the ladder, lowest first, in the metric's own sign. Always finite.
+        others: Means of the study's other metrics (``StudySpec.others``) at the highest completed rung; shape
+            (n_others,), or empty if there are none yet.
+        feasible: Whether they keep all limits; True while nothing is known.
+        seconds: Seconds that it was trained for so far, over all its fold runs.
+        note: What the searcher noted when it suggested the trial.
     """
 
     number: TrialNumber
     parameters: Parameters
     state: TrialState
-    rung: int
-    score: float | None
+    scores: tuple[float, ...] = ()
+    others: tuple[float, ...] = ()
+    feasible: bool = True
+    seconds: float = 0.0
+    note: str = ""
+
+    @property
+    def score(self) -> float | None:
+        """Mean score at the highest completed rung; None if there is none."""
+        return self.scores[-1] if self.scores else None
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A configuration to try.
+
+    Attributes:
+        parameters: The configuration.
+        note: What the searcher needs to be told again with this trial when it is rebuilt, and cannot see in the trials
+            themselves; JSON, or empty.
+        remark: For people: how the searcher goes about it now and why; empty for one that has no choice.
+    """
+
+    parameters: Parameters
+    note: str = ""
+    remark: str = ""
 
 
 class Searcher(Protocol):
@@ -35,8 +63,8 @@ class Searcher(Protocol):
         """Take in new or changed trials; the newest observation of a trial replaces older ones."""
         ...
 
-    def suggest(self, number: TrialNumber) -> Parameters | None:
-        """The configuration for trial ``number``, or None when the space is exhausted.
+    def suggest(self, number: TrialNumber) -> Suggestion | None:
+        """What to try as trial ``number``, or None when the space is exhausted.
 
         The randomness of suggestion n depends only on the study's seed and n, so a rebuilt searcher told the same
         trials gives the same answer and repeats nothing.
@@ -81,11 +109,11 @@ SearchCommand = OpenSearch | Tell | Ask | CloseSearch
 
 @dataclass(frozen=True, slots=True)
 class Suggested:
-    """The answer to an Ask: configurations in the asked order, fewer when the space is exhausted."""
+    """The answer to an Ask: suggestions in the asked order, fewer when the space is exhausted."""
 
     study: str
     numbers: tuple[TrialNumber, ...]
-    configurations: tuple[Parameters, ...]
+    suggestions: tuple[Suggestion, ...]
     exhausted: bool
 
 

@@ -1,7 +1,7 @@
 """Which class schedules for which settings."""
 
-from searchd.domain.study import Scheduler as Settings
-from searchd.domain.study import SchedulerMode
+from searchd.domain.scheduler import Scheduler as Settings
+from searchd.domain.scheduler import SchedulerMode
 from searchd.ports.scheduler import Scheduler
 from searchd.schedulers.asha import AshaPromotion, AshaStopping
 

@@ -1,8 +1,11 @@
 """Draws that do not repeat themselves while a small space still has something new."""
 
+from collections import Counter
 from collections.abc import Callable
 
-from searchd.domain.space import Parameters
+from searchd.domain.space import Parameters, SearchSpace
+from searchd.domain.trial import TrialNumber
+from searchd.searchers.chance import seed_of, uniforms
 from searchd.searchers.lattice import Lattice
 
 SMALL = 4096
@@ -10,6 +13,12 @@ SMALL = 4096
 
 DRAWS_PER_NEW = 16
 """Draws to find a configuration that is new, before the first unused one in order is taken."""
+
+ATTEMPTS = 4
+"""Proposals of a searcher, to find one that is new, before chance is asked."""
+
+CHANCES = 64
+"""Draws by chance after that."""
 
 
 class DistinctDraws:
@@ -60,3 +69,54 @@ def first_unused(lattice: Lattice, used: set[int], start: int) -> int:
         if index not in used:
             return index
     raise ValueError("every configuration of the space is used")
+
+
+class Novelty:
+    """Makes a searcher's proposals new: no trial of a discrete space gets a configuration that another one has.
+
+    In a continuous space every proposal passes. In a discrete one the searcher is asked a few times, then chance is; a
+    small space is known to be used up.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int) -> None:
+        self._space = space
+        self._seed = seed
+        self._lattice = Lattice(space)
+        self._held: dict[TrialNumber, int] = {}
+        self._holders: Counter[int] = Counter()
+
+    def take(self, number: TrialNumber, parameters: Parameters) -> None:
+        """Trial ``number`` has this configuration, whoever proposed it."""
+        index = self._lattice.index(parameters)
+        before = self._held.pop(number, None)
+        if before is not None:
+            self._holders[before] -= 1
+        if index is not None:
+            self._held[number] = index
+            self._holders[index] += 1
+
+    def fresh(self, number: TrialNumber, propose: Callable[[int], Parameters]) -> Parameters | None:
+        """A configuration for trial ``number`` that no other trial has, taken from now on; None if there is none left.
+
+        Args:
+            number: The trial.
+            propose: The searcher's proposal at an attempt, from 0; a later attempt should propose something else.
+        """
+        own = self._held.get(number)
+        for attempt in range(ATTEMPTS + CHANCES):
+            if attempt < ATTEMPTS:
+                proposal = propose(attempt)
+            else:
+                proposal = self._space.draw(uniforms(self._seed, number, len(self._space.parameters), attempt))
+            index = self._lattice.index(proposal)
+            if index is None or self._holders[index] - (index == own) <= 0:
+                self.take(number, proposal)
+                return proposal
+        size = self._lattice.size or 0
+        used = {index for index, holders in self._holders.items() if holders - (index == own) > 0}
+        if len(used) >= size:
+            return None
+        if size <= SMALL:
+            proposal = self._lattice.at(first_unused(self._lattice, used, seed_of(self._seed, number) % size))
+        self.take(number, proposal)
+        return proposal

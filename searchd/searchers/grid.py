@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from searchd.domain.space import Parameters, SearchSpace, same_value
+from searchd.domain.space import SearchSpace, same_value
 from searchd.domain.trial import TrialNumber
-from searchd.ports.searcher import Observation
+from searchd.ports.searcher import Observation, Suggestion
 from searchd.searchers.lattice import Lattice
 
 
@@ -35,10 +35,11 @@ class GridSearcher:
                     same_value(told[name], first[name]) for name in first
                 )
 
-    def suggest(self, number: TrialNumber) -> Parameters | None:
+    def suggest(self, number: TrialNumber) -> Suggestion | None:
         """The configuration for trial ``number``, or None when all combinations have been given."""
         if number == 1:
             self._first_displaced = False
         if number <= self._size:
-            return self._lattice.at(number - 1)
-        return self._lattice.at(0) if number == self._size + 1 and self._first_displaced else None
+            return Suggestion(self._lattice.at(number - 1))
+        last = number == self._size + 1 and self._first_displaced
+        return Suggestion(self._lattice.at(0)) if last else None

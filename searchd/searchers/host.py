@@ -6,7 +6,6 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
-from searchd.domain.space import Parameters
 from searchd.ports.searcher import (
     Ask,
     CloseSearch,
@@ -15,6 +14,7 @@ from searchd.ports.searcher import (
     Searcher,
     SearchFailed,
     Suggested,
+    Suggestion,
     Tell,
 )
 from searchd.searchers.factory import import_vendors, make_searcher
@@ -54,13 +54,13 @@ class Desk:
 
 
 def _suggested(searcher: Searcher, ask: Ask) -> Suggested:
-    configurations: list[Parameters] = []
+    suggestions: list[Suggestion] = []
     for number in ask.numbers:
-        parameters = searcher.suggest(number)
-        if parameters is None:
+        suggestion = searcher.suggest(number)
+        if suggestion is None:
             break
-        configurations.append(parameters)
-    return Suggested(ask.study, ask.numbers, tuple(configurations), len(configurations) < len(ask.numbers))
+        suggestions.append(suggestion)
+    return Suggested(ask.study, ask.numbers, tuple(suggestions), len(suggestions) < len(ask.numbers))
 
 
 def _one_line(error: Exception) -> str:

@@ -17,20 +17,17 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
+from searchd.domain.objective import Goal
 from searchd.domain.space import Choice, Domain, Float, Integer, Parameters, ParameterValue, SearchSpace
-from searchd.domain.study import Goal
 from searchd.domain.trial import TrialNumber, TrialState
-from searchd.ports.searcher import Observation
+from searchd.ports.searcher import Observation, Suggestion
 from searchd.searchers.chance import seed_of, uniforms
-from searchd.searchers.distinct import SMALL, first_unused
-from searchd.searchers.lattice import Lattice, Options, steps
+from searchd.searchers.distinct import Novelty
+from searchd.searchers.lattice import Options, steps
 from searchd.searchers.sobol import SobolPoints
 
 STARTUP_TRIALS = 10
 """Trials with a result before the model is asked; until then suggestions are points of a Sobol sequence."""
-
-ATTEMPTS = 4
-"""Attempts to find a configuration that no trial has, in a discrete space."""
 
 _STUDY = "study"
 
@@ -51,43 +48,27 @@ class TpeSearcher:
         self._axes = {p.name: _axis(p.domain) for p in space.parameters}
         self._conditional = any(p.when for p in space.parameters)
         self._points = SobolPoints(len(space.parameters), seed)
-        self._lattice = Lattice(space)
-        self._taken: dict[TrialNumber, int] = {}
+        self._novelty = Novelty(space, seed)
         self._shown = _ShownTrials(goal)
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Take in new or changed trials; the newest observation of a trial replaces older ones."""
         for observation in observations:
-            index = self._lattice.index(observation.parameters)
-            if index is not None:
-                self._taken[observation.number] = index
+            self._novelty.take(observation.number, observation.parameters)
             trial = self._frozen(observation)
             if trial is None:
                 self._shown.hide(observation.number)
             else:
                 self._shown.show(trial)
 
-    def suggest(self, number: TrialNumber) -> Parameters | None:
-        """The configuration for trial ``number``, which counts as pending from now on; never None.
-
-        A discrete space is searched without repeats as far as a few attempts find something new, a small one until
-        it is used up.
-        """
-        taken = {index for other, index in self._taken.items() if other != number}
-        proposal = self._fresh(number, taken)
-        self.tell([Observation(number, proposal, TrialState.PENDING, 0, None)])
-        return proposal
-
-    def _fresh(self, number: TrialNumber, taken: set[int]) -> Parameters:
-        size = self._lattice.size or 0
-        used_up = len(taken) == size
-        for attempt in range(1 if used_up else ATTEMPTS):
-            proposal = self._propose(number, attempt)
-            if self._lattice.index(proposal) not in taken:
-                return proposal
-        if used_up or size > SMALL:
-            return proposal
-        return self._lattice.at(first_unused(self._lattice, taken, seed_of(self._seed, number) % size))
+    def suggest(self, number: TrialNumber) -> Suggestion | None:
+        """The configuration for trial ``number``, which counts as pending from now on; None if a discrete space is
+        used up."""
+        proposal = self._novelty.fresh(number, lambda attempt: self._propose(number, attempt))
+        if proposal is None:
+            return None
+        self.tell([Observation(number, proposal, TrialState.PENDING)])
+        return Suggestion(proposal)
 
     def _propose(self, number: TrialNumber, attempt: int) -> Parameters:
         if self._shown.results < STARTUP_TRIALS:
@@ -132,7 +113,7 @@ class TpeSearcher:
             case TrialState.PENDING | TrialState.RUNNING | TrialState.PAUSED | TrialState.STOPPED:
                 state = OptunaState.PRUNED
                 if observation.score is not None:
-                    result["intermediate_values"] = {observation.rung: observation.score}
+                    result["intermediate_values"] = {len(observation.scores): observation.score}
         distributions = {name: self._axes[name].distribution for name in inner}
         return _frozen_trial(observation.number, state, params=inner, distributions=distributions, **result)
 

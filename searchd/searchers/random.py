@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from searchd.domain.space import Parameters, SearchSpace
 from searchd.domain.trial import TrialNumber
-from searchd.ports.searcher import Observation
+from searchd.ports.searcher import Observation, Suggestion
 from searchd.searchers.chance import uniforms
 from searchd.searchers.distinct import DistinctDraws
 from searchd.searchers.lattice import Lattice
@@ -22,9 +22,9 @@ class RandomSearcher:
     def tell(self, observations: Sequence[Observation]) -> None:
         """Random search has nothing to learn."""
 
-    def suggest(self, number: TrialNumber) -> Parameters | None:
+    def suggest(self, number: TrialNumber) -> Suggestion | None:
         """The configuration for trial ``number``; never None."""
-        return self._draws.configuration(number)
+        return Suggestion(self._draws.configuration(number))
 
     def _draw(self, number: int) -> Parameters:
         return self._space.draw(uniforms(self._seed, number, len(self._space.parameters)))

@@ -10,7 +10,7 @@ from scipy.stats import qmc
 
 from searchd.domain.space import Parameters, SearchSpace
 from searchd.domain.trial import TrialNumber
-from searchd.ports.searcher import Observation
+from searchd.ports.searcher import Observation, Suggestion
 from searchd.searchers.chance import seed_of
 from searchd.searchers.distinct import DistinctDraws
 from searchd.searchers.lattice import Lattice
@@ -49,9 +49,9 @@ class SobolSearcher:
     def tell(self, observations: Sequence[Observation]) -> None:
         """A fixed sequence has nothing to learn."""
 
-    def suggest(self, number: TrialNumber) -> Parameters | None:
+    def suggest(self, number: TrialNumber) -> Suggestion | None:
         """The configuration for trial ``number``; never None."""
-        return self._draws.configuration(number)
+        return Suggestion(self._draws.configuration(number))
 
     def _draw(self, number: int) -> Parameters:
         return self._space.draw(self._points.point(number))

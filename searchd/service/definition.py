@@ -8,17 +8,12 @@ from searchd.domain.card import Card
 from searchd.domain.checks import algorithm_violations, draft_violations, merged
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidStudy, Violation
+from searchd.domain.evaluation import Split
 from searchd.domain.fidelity import derived_ladder
+from searchd.domain.objective import Objective
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.space import Parameter, SearchSpace
-from searchd.domain.study import (
-    Budget,
-    Objective,
-    Scheduler,
-    SchedulerAlgorithm,
-    SchedulerMode,
-    Split,
-    StudySpec,
-)
+from searchd.domain.study import Budget, StudySpec
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import Node
 
@@ -55,12 +50,12 @@ def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) 
 
 def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> StudySpec:
     evaluation = replace(draft.evaluation, split=chosen_split(draft, inspection))
-    objective = draft.objectives[0] if draft.objectives else Objective(*next(iter(card.metrics.items())))
+    objectives = draft.objectives or (Objective(*next(iter(card.metrics.items()))),)
     space = draft.space if draft.space.parameters else card.space
     space = SearchSpace(tuple(p for p in space.parameters if p.name not in draft.fixed))
     return StudySpec(
         trainable=draft.trainable,
-        objective=objective,
+        objectives=objectives,
         space=_without_fixed(space, draft),
         dataset=draft.dataset,
         fixed=draft.fixed,
@@ -73,6 +68,8 @@ def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> 
         retry=draft.retry,
         priority=draft.priority,
         labels=draft.labels,
+        limits=draft.limits,
+        warm_start=draft.warm_start,
     )
 
 

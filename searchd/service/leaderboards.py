@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from searchd.domain.errors import NoCompleteTrial
+from searchd.domain.evaluation import Score
 from searchd.domain.leaderboard import (
     BestConfig,
     Entry,
@@ -15,7 +16,7 @@ from searchd.domain.leaderboard import (
     rung_scores,
     with_metrics,
 )
-from searchd.domain.study import Score, Study, StudyName
+from searchd.domain.study import Study, StudyName
 from searchd.domain.trial import Origin, Trial, TrialNumber
 from searchd.ports.store import Store
 

@@ -13,7 +13,9 @@ from searchd.domain.errors import (
     StudyNotFound,
     Violation,
 )
+from searchd.domain.space import Parameters
 from searchd.domain.study import ID_PATTERN, Dataset, Study, StudyName, StudyState, study_name
+from searchd.domain.trial import Origin
 from searchd.ports.catalog import Catalog, Datasets, Inspection
 from searchd.ports.clock import Clock
 from searchd.ports.store import Store
@@ -83,10 +85,10 @@ class Studies:
         study = Study(name, spec, card.code, inspection.fingerprint if inspection else "", self._clock.now())
         if validate_only:
             return await self._as_it_would_be(study)
-        default = None
+        first: list[tuple[Parameters, Origin]] = []
         if spec.search.default_first and card.default is not None:
-            default = {n: v for n, v in card.default.items() if n not in spec.fixed}
-        return await self._loop.request(CreateStudy(study, default), request_id, digest)
+            first.append(({n: v for n, v in card.default.items() if n not in spec.fixed}, Origin.DEFAULT))
+        return await self._loop.request(CreateStudy(study, tuple(first)), request_id, digest)
 
     async def get(self, name: StudyName) -> Study:
         """A study.

@@ -7,7 +7,10 @@ from enum import StrEnum
 from searchd.conductor.cluster import WorkerState
 from searchd.conductor.evaluation import has_work
 from searchd.domain.errors import NotLeader, SearchdError
-from searchd.domain.study import Algorithm, Racing, SchedulerAlgorithm, SchedulerMode, Split, StudyName
+from searchd.domain.evaluation import Racing, Split
+from searchd.domain.scheduler import SchedulerAlgorithm, SchedulerMode
+from searchd.domain.search import Algorithm
+from searchd.domain.study import StudyName
 from searchd.ports.engine import Node, PoolKey
 from searchd.service.loop import Loop
 

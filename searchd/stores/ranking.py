@@ -2,7 +2,7 @@
 
 import math
 
-from searchd.domain.study import Goal
+from searchd.domain.objective import Goal
 
 
 def worth(goal: Goal, score: float) -> float:

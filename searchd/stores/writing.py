@@ -19,7 +19,8 @@ from searchd.domain.facts import (
     TrialPut,
 )
 from searchd.domain.measurement import Measurement
-from searchd.domain.study import Goal, Progress, Study, StudyName
+from searchd.domain.objective import Goal
+from searchd.domain.study import Progress, Study, StudyName
 from searchd.domain.trial import Trial
 from searchd.stores import records
 from searchd.stores.ranking import worth

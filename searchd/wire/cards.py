@@ -2,7 +2,7 @@
 
 from searchd.domain.card import Card, Form
 from searchd.domain.errors import InvalidStudy, Violation
-from searchd.domain.study import Objective
+from searchd.domain.objective import Objective
 from searchd.v1 import trainable_service_pb2
 from searchd.wire.spaces import decode_space, encode_space
 from searchd.wire.studies import decode_objective, encode_objective

@@ -8,25 +8,13 @@ from google.protobuf.message import Message
 
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
+from searchd.domain.evaluation import Evaluation, Racing, Score, Split
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
-from searchd.domain.study import (
-    Algorithm,
-    Budget,
-    Dataset,
-    Evaluation,
-    Goal,
-    Objective,
-    Racing,
-    Resources,
-    Retry,
-    Scheduler,
-    SchedulerAlgorithm,
-    SchedulerMode,
-    Score,
-    Search,
-    Split,
-)
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
+from searchd.domain.search import Algorithm, Search
+from searchd.domain.study import Budget, Dataset, Resources, Retry
 from searchd.v1 import study_pb2
 from searchd.wire.file_values import nearest
 from searchd.wire.spaces import decode_space

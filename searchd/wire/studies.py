@@ -3,21 +3,12 @@
 from collections.abc import Iterable
 
 from searchd.domain.errors import InvalidStudy
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.fidelity import Fidelity
-from searchd.domain.study import (
-    Best,
-    Dataset,
-    Evaluation,
-    Goal,
-    Objective,
-    Progress,
-    Scheduler,
-    Search,
-    Study,
-    StudyName,
-    StudySpec,
-    StudyState,
-)
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.scheduler import Scheduler
+from searchd.domain.search import Search
+from searchd.domain.study import Best, Dataset, Progress, Study, StudyName, StudySpec, StudyState
 from searchd.v1 import study_pb2
 from searchd.wire.drafts import decode_draft
 from searchd.wire.spaces import encode_space
@@ -73,7 +64,7 @@ def encode_spec(spec: StudySpec) -> study_pb2.Study:
         search_space=encode_space(spec.space),
         fixed=encode_parameters(spec.fixed),
         seed=spec.seed,
-        objectives=[encode_objective(spec.objective)],
+        objectives=map(encode_objective, spec.objectives),
         search=_search(spec.search),
         scheduler=_scheduler(spec.scheduler),
         evaluation=_evaluation(spec.evaluation),
@@ -104,12 +95,12 @@ def decode_spec(message: study_pb2.Study) -> StudySpec:
     draft, violations = decode_draft(message)
     if violations:
         raise InvalidStudy(violations)
-    if len(draft.objectives) != 1:
-        raise ValueError(f"{message.name} has {len(draft.objectives)} objectives")
+    if not draft.objectives:
+        raise ValueError(f"{message.name} has no objective")
     scheduler = draft.scheduler or Scheduler()
     return StudySpec(
         trainable=draft.trainable,
-        objective=draft.objectives[0],
+        objectives=draft.objectives,
         space=draft.space,
         dataset=draft.dataset,
         fixed=draft.fixed,
@@ -122,6 +113,8 @@ def decode_spec(message: study_pb2.Study) -> StudySpec:
         retry=draft.retry,
         priority=draft.priority,
         labels=draft.labels,
+        limits=draft.limits,
+        warm_start=draft.warm_start,
     )
 
 

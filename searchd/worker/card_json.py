@@ -3,8 +3,8 @@
 from typing import Any
 
 from searchd.domain.card import Card, Form
+from searchd.domain.objective import Goal
 from searchd.domain.space import Choice, Condition, Domain, Float, Integer, Parameter, SearchSpace
-from searchd.domain.study import Goal
 
 
 def card_to_json(card: Card) -> dict[str, Any]:

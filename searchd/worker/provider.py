@@ -5,7 +5,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from searchd.domain.study import Dataset, Evaluation
+from searchd.domain.evaluation import Evaluation
+from searchd.domain.study import Dataset
 
 
 class DatasetProvider(Protocol):

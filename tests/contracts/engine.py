@@ -6,8 +6,9 @@ from typing import Any, Protocol, TypeVar
 
 import pytest
 
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import Failure
-from searchd.domain.study import Evaluation, Resources, study_name
+from searchd.domain.study import Resources, study_name
 from searchd.domain.trial import FoldRunKey, TrialNumber
 from searchd.ports.engine import (
     Acknowledge,

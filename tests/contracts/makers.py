@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from searchd.domain.measurement import Measurement
+from searchd.domain.objective import Goal, Objective
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
-from searchd.domain.study import Goal, Objective, Study, StudyName, StudySpec, StudyState, study_name
+from searchd.domain.study import Study, StudyName, StudySpec, StudyState, study_name
 from searchd.domain.trial import FoldRun, FoldRunState, Origin, Trial, TrialNumber, TrialState
 
 AT = datetime(2026, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
@@ -27,12 +28,12 @@ SPACE = SearchSpace(
 
 def spec(**changes: Any) -> StudySpec:
     """A study definition: maximise accuracy over SPACE."""
-    return replace(StudySpec("torch_cnn", Objective("accuracy", Goal.MAXIMIZE), SPACE), **changes)
+    return replace(StudySpec("torch_cnn", (Objective("accuracy", Goal.MAXIMIZE),), SPACE), **changes)
 
 
 def minimizing(**changes: Any) -> StudySpec:
     """A study definition that minimises loss."""
-    return spec(objective=Objective("loss", Goal.MINIMIZE), **changes)
+    return spec(objectives=(Objective("loss", Goal.MINIMIZE),), **changes)
 
 
 def study(name: StudyName = STUDY, **changes: Any) -> Study:

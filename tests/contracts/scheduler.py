@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from searchd.domain.study import Scheduler as Settings
+from searchd.domain.scheduler import Scheduler as Settings
 from searchd.domain.trial import TrialNumber
 from searchd.ports.scheduler import Scheduler, Verdict
 from searchd.schedulers.factory import make_scheduler

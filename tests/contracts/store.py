@@ -16,11 +16,7 @@ from searchd.domain.facts import (
     StudyPut,
     TrialPut,
 )
-from searchd.domain.study import (
-    Progress,
-    StudyState,
-    study_name,
-)
+from searchd.domain.study import Progress, StudyState, study_name
 from searchd.domain.trial import FoldRunState, TrialNumber, TrialState
 from searchd.ports.store import Store
 from tests.contracts.lease import LeaseContract

@@ -23,7 +23,8 @@ from searchd.domain.facts import (
     study_of,
 )
 from searchd.domain.measurement import Measurement
-from searchd.domain.study import Goal, Progress, Study, StudyName, StudySpec, StudyState, study_name
+from searchd.domain.objective import Goal
+from searchd.domain.study import Progress, Study, StudyName, StudySpec, StudyState, study_name
 from searchd.domain.trial import FoldRunState, Trial, TrialNumber, TrialState
 from searchd.ports.store import Answered, Lease, LiveStudy, Store
 from tests.contracts.makers import AT, fold_run, measurement, minimizing, spec, study, trial

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from searchd.domain.errors import StudyNotFound, TrialNotFound
+from searchd.domain.evaluation import Evaluation, Split
 from searchd.domain.facts import (
     MeasurementAdded,
     ProgressPut,
@@ -18,19 +19,7 @@ from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.measurement import Measurement
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
-from searchd.domain.study import (
-    Best,
-    Budget,
-    Dataset,
-    Evaluation,
-    Progress,
-    Resources,
-    Retry,
-    Split,
-    StudyName,
-    StudyState,
-    study_name,
-)
+from searchd.domain.study import Best, Budget, Dataset, Progress, Resources, Retry, StudyName, StudyState, study_name
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.store import DamagedStudy, LiveStudy, Store
 from tests.contracts.makers import AT, STUDY, fold_run, measurement, minimizing, spec, study, trial

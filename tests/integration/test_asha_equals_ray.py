@@ -8,7 +8,7 @@ import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler
 from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
-from searchd.domain.study import Goal
+from searchd.domain.objective import Goal
 from searchd.domain.trial import TrialNumber
 from searchd.ports.scheduler import Verdict
 from searchd.schedulers.asha import AshaStopping

@@ -24,7 +24,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC
 
 import trainables.sklearn_classifier  # noqa: F401  (registers it)
-from searchd.domain.study import Dataset, Evaluation, Split
+from searchd.domain.evaluation import Evaluation, Split
+from searchd.domain.study import Dataset
 from searchd.worker.randomness import fold_run_seed
 from tests.unit.trainables.fold_runs import FoldRuns
 

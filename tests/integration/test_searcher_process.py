@@ -11,11 +11,23 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from searchd.domain.objective import Goal as Direction
+from searchd.domain.objective import Objective
+from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Float, Parameter, SearchSpace
-from searchd.domain.study import Algorithm, Objective, Search, StudySpec
-from searchd.domain.study import Goal as Direction
+from searchd.domain.study import StudySpec
 from searchd.domain.trial import TrialNumber, TrialState
-from searchd.ports.searcher import Ask, CloseSearch, OpenSearch, SearchCommand, Searchers, SearchFailed, Suggested, Tell
+from searchd.ports.searcher import (
+    Ask,
+    CloseSearch,
+    OpenSearch,
+    SearchCommand,
+    Searchers,
+    SearchFailed,
+    Suggested,
+    Suggestion,
+    Tell,
+)
 from searchd.searchers.host import Answer
 from searchd.searchers.local import LocalSearchers
 from searchd.searchers.process import SearcherProcess
@@ -80,7 +92,7 @@ def test_answers_every_ask_in_order(hosted: Hosted) -> None:
     answers = [hosted.answer() for _ in range(20)]
     for name in studies:
         mine = [a for a in answers if a.study == name]
-        assert all(isinstance(a, Suggested) and len(a.configurations) == 4 and not a.exhausted for a in mine)
+        assert all(isinstance(a, Suggested) and len(a.suggestions) == 4 and not a.exhausted for a in mine)
         assert [a.numbers[0] for a in mine if isinstance(a, Suggested)] == list(range(1, 40, 4))
 
 
@@ -91,7 +103,7 @@ def test_tells_reach_the_searcher(hosted: Hosted) -> None:
     hosted.perform(OpenSearch("told at opening", study, tells), Ask("told at opening", numbers(21)))
     hosted.perform(OpenSearch("told later", study), Tell("told later", tells), Ask("told later", numbers(21)))
     hosted.perform(OpenSearch("ignorant", study), Ask("ignorant", numbers(21)))
-    answers = {a.study: a.configurations for a in (hosted.answer() for _ in range(3)) if isinstance(a, Suggested)}
+    answers = {a.study: a.suggestions for a in (hosted.answer() for _ in range(3)) if isinstance(a, Suggested)}
     assert answers["told at opening"] == answers["told later"]
     assert answers["told at opening"] != answers["ignorant"]
 
@@ -100,12 +112,12 @@ def test_says_when_a_space_is_exhausted(hosted: Hosted) -> None:
     """Asked for more than there is, the answer holds what is left and says so."""
     study = spec(Algorithm.GRID, SearchSpace())
     hosted.perform(OpenSearch("g", study), Ask("g", numbers(1, 2, 3)))
-    assert hosted.answer() == Suggested("g", numbers(1, 2, 3), ({},), exhausted=True)
+    assert hosted.answer() == Suggested("g", numbers(1, 2, 3), (Suggestion({}),), exhausted=True)
 
 
 def test_one_failing_searcher_leaves_the_others_alone(hosted: Hosted) -> None:
     """A searcher that raises is reported with its reason, once; other studies go on, and it can be opened again."""
-    broken = StudySpec("t", Objective("m", Direction.MAXIMIZE), MIXED, search=Search(Algorithm.GRID))
+    broken = StudySpec("t", (Objective("m", Direction.MAXIMIZE),), MIXED, search=Search(Algorithm.GRID))
     hosted.perform(OpenSearch("ok", spec(Algorithm.RANDOM, MIXED)), OpenSearch("broken", broken))
     hosted.perform(Ask("broken", numbers(1)), Tell("broken", ()), Ask("ok", numbers(1)))
     failed = hosted.answer()

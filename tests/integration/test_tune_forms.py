@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from searchd.domain.study import Dataset, Evaluation, Resources, StudyName
+from searchd.domain.evaluation import Evaluation
+from searchd.domain.study import Dataset, Resources, StudyName
 from searchd.domain.trial import TrialNumber
 from searchd.ports.engine import Ended, Outcome, PoolKey, Report, Segment, Task, WorkerId
 from searchd.trainable import registered

@@ -13,7 +13,8 @@ import grpc
 import psutil
 
 from searchd.domain.facts import StudyPut, TrialPut
-from searchd.domain.study import Goal, Objective, Study, StudyName, StudySpec, study_name
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.study import Study, StudyName, StudySpec, study_name
 from searchd.domain.trial import Origin, Trial, TrialNumber
 from searchd.engines.simulated import VirtualClock
 from searchd.rpc.server import RpcSettings
@@ -46,7 +47,7 @@ async def test_a_watcher_that_reads_nothing_costs_little_and_delays_nobody(tmp_p
     writer = open_sql_store(url)
     writer.begin_epoch("writer")
     for name in (BUSY, CALM):
-        study = Study(name, StudySpec("net", Objective("accuracy", Goal.MAXIMIZE)), "c0de", "", NOW)
+        study = Study(name, StudySpec("net", (Objective("accuracy", Goal.MAXIMIZE),)), "c0de", "", NOW)
         writer.commit([StudyPut(study)], NOW)
     async with house(ANY, Limits(), site=Site(open_sql_store(url)), holder="standby", turns=STANDBY) as here:
         first = writer.revision()

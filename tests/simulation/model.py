@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from searchd.domain.errors import SearchdError, StudyNotFound, TrainableQuarantined
+from searchd.domain.evaluation import Score
 from searchd.domain.facts import (
     Event,
     Fact,
@@ -21,7 +22,7 @@ from searchd.domain.facts import (
 )
 from searchd.domain.failure import Failure
 from searchd.domain.measurement import Measurement
-from searchd.domain.study import Progress, Score, Study, StudyName, StudyState
+from searchd.domain.study import Progress, Study, StudyName, StudyState
 from searchd.domain.trial import FoldRunKey, FoldRunState, Trial, TrialState
 from searchd.ports.engine import Segment, WorkerId
 

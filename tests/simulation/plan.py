@@ -7,22 +7,13 @@ from datetime import timedelta
 from enum import StrEnum
 
 from searchd.domain.draft import StudyDraft
+from searchd.domain.evaluation import Evaluation, Racing, Score
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
+from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Float, Integer, Parameter, SearchSpace
-from searchd.domain.study import (
-    Algorithm,
-    Budget,
-    Evaluation,
-    Racing,
-    Resources,
-    Retry,
-    Scheduler,
-    SchedulerAlgorithm,
-    SchedulerMode,
-    Score,
-    Search,
-)
+from searchd.domain.study import Budget, Resources, Retry
 from searchd.ports.engine import Node
 
 

@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from searchd.domain.card import Card, Form
+from searchd.domain.evaluation import Evaluation
+from searchd.domain.objective import Goal
 from searchd.domain.space import Choice, Float, Integer, Parameter, SearchSpace
-from searchd.domain.study import Dataset, Evaluation, Goal, StudySpec
+from searchd.domain.study import Dataset, StudySpec
 from searchd.ports.catalog import Inspection
 from searchd.ports.scheduler import Scheduler
 from searchd.ports.searcher import CloseSearch, SearchCommand, SearchFailed

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from searchd.domain.facts import Fact
-from searchd.domain.study import Algorithm
+from searchd.domain.search import Algorithm
 from searchd.domain.trial import Origin, Trial
 from tests.simulation.customers import Customer, Watcher
 from tests.simulation.disk import Disk

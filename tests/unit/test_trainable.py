@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from searchd.domain.card import Form
+from searchd.domain.objective import Goal
 from searchd.domain.space import Choice, Condition, Float, Integer
-from searchd.domain.study import Goal
 from searchd.trainable import (
     Context,
     ParameterSpec,

@@ -3,25 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 from searchd.domain.card import Card, Form
+from searchd.domain.evaluation import Evaluation, Racing, Split
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.leaderboard import BestConfig, Entry, Leaderboard, PairedDifference
+from searchd.domain.objective import Goal, Objective
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
-from searchd.domain.study import (
-    Best,
-    Budget,
-    Dataset,
-    Evaluation,
-    Goal,
-    Objective,
-    Progress,
-    Racing,
-    Split,
-    Study,
-    StudySpec,
-    StudyState,
-    study_name,
-)
+from searchd.domain.study import Best, Budget, Dataset, Progress, Study, StudySpec, StudyState, study_name
 from searchd.domain.trial import FoldRun, FoldRunState, Origin, Trial, TrialNumber, TrialState
 
 START = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
@@ -37,7 +25,7 @@ SPACE = SearchSpace(
 )
 SPEC = StudySpec(
     trainable="torch_cnn",
-    objective=Objective("accuracy", Goal.MAXIMIZE),
+    objectives=(Objective("accuracy", Goal.MAXIMIZE),),
     space=SPACE,
     dataset=Dataset(builtin="digits"),
     fixed={"dropout": 0.1},

@@ -15,18 +15,11 @@ from searchd.conductor.active import ActiveStudy
 from searchd.conductor.conductor import Conductor
 from searchd.conductor.messages import CreateStudy, DeleteStudy, StopStudy
 from searchd.domain.facts import Fact, MeasurementAdded, StudyPut, TrialPut
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Float, Parameter, SearchSpace
-from searchd.domain.study import (
-    Algorithm,
-    Goal,
-    Objective,
-    Search,
-    Study,
-    StudyName,
-    StudySpec,
-    study_name,
-)
-from searchd.domain.trial import Trial, TrialNumber, TrialState
+from searchd.domain.study import Study, StudyName, StudySpec, study_name
+from searchd.domain.trial import Origin, Trial, TrialNumber, TrialState
 from searchd.engines.simulated import Behaviour, Epoch, SimulatedCluster, SimulatedEngine, VirtualClock
 from searchd.ports.engine import EngineCommand, EngineEvent, Node, RunSegments, Segment, SegmentReported
 from searchd.ports.scheduler import Scheduler
@@ -174,13 +167,14 @@ class House:
 
     def create(self, name: str = "a", default: Mapping[str, Any] | None = DEFAULT, **changes: Any) -> StudyName:
         """Start a study with random search, unless told otherwise."""
-        return self.server.request(CreateStudy(self.definition(name, **changes), default)).name
+        first = () if default is None else ((default, Origin.DEFAULT),)
+        return self.server.request(CreateStudy(self.definition(name, **changes), first)).name
 
     def definition(self, name: str = "a", code: str = "code", **changes: Any) -> Study:
         """A study that has not been created."""
         changes.setdefault("search", Search(Algorithm.RANDOM))
         changes.setdefault("space", SPACE)
-        changes.setdefault("objective", Objective("accuracy", Goal.MAXIMIZE))
+        changes.setdefault("objectives", (Objective("accuracy", Goal.MAXIMIZE),))
         spec = StudySpec("t", **changes)
         return Study(study_name("default", name), spec, code, "", self.clock.now())
 

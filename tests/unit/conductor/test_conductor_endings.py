@@ -13,18 +13,12 @@ from searchd.domain.errors import (
     StudyExists,
     StudyNotFound,
 )
+from searchd.domain.evaluation import Evaluation, Racing
 from searchd.domain.facts import RequestAnswered, StudyDeleted, StudyPut
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Parameter, SearchSpace
-from searchd.domain.study import (
-    Algorithm,
-    Budget,
-    Evaluation,
-    Racing,
-    Scheduler,
-    SchedulerAlgorithm,
-    Search,
-    StudyState,
-)
+from searchd.domain.study import Budget, StudyState
 from searchd.domain.trial import TrialState
 from searchd.engines.simulated import Epoch
 from searchd.ports.engine import CancelSegment, Drain, Forget, Node, Outcome, RunSegments

@@ -9,8 +9,10 @@ import pytest
 from searchd.conductor.conductor import Conductor
 from searchd.conductor.messages import Answer, DeleteStudy, Request, StopStudy
 from searchd.domain.errors import StudyActive, TrainableQuarantined
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import RETRIES, Failure
-from searchd.domain.study import Budget, Evaluation, Retry, Scheduler, SchedulerAlgorithm, Study, StudyName, StudyState
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.study import Budget, Retry, Study, StudyName, StudyState
 from searchd.domain.trial import Trial, TrialState
 from searchd.engines.simulated import Behaviour, Epoch, SimulatedCluster
 from searchd.ports.engine import (

@@ -8,20 +8,12 @@ from typing import ClassVar
 
 import pytest
 
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.facts import TrialPut
 from searchd.domain.failure import Failure
-from searchd.domain.study import (
-    Algorithm,
-    Budget,
-    Evaluation,
-    Retry,
-    Scheduler,
-    SchedulerAlgorithm,
-    SchedulerMode,
-    Search,
-    StudyName,
-    StudyState,
-)
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
+from searchd.domain.search import Algorithm, Search
+from searchd.domain.study import Budget, Retry, StudyName, StudyState
 from searchd.domain.trial import FoldRunState, TrialNumber, TrialState
 from searchd.engines.simulated import Behaviour, Epoch
 from searchd.ports.engine import (
@@ -117,9 +109,9 @@ def test_searcher_hears_of_bad_trials_without_a_score() -> None:
     assert all(o.score is None or math.isfinite(o.score) for o in Told.heard)
     for number, observation in last.items():
         trial = house.trial(name, number)
-        assert (observation.state, observation.rung) == (trial.state, trial.rung)
+        assert (observation.state, len(observation.scores)) == (trial.state, trial.rung)
         assert observation.score == (trial.scores[-1] if trial.scores else None)
-    assert any(o.state is TrialState.STOPPED and o.rung < 3 for o in last.values())
+    assert any(o.state is TrialState.STOPPED and len(o.scores) < 3 for o in last.values())
 
 
 def test_study_fails_with_the_last_reason_when_all_trials_fail() -> None:

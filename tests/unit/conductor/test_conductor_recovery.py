@@ -10,20 +10,12 @@ import pytest
 
 from searchd.conductor.active import ActiveStudy
 from searchd.conductor.messages import DrainRequested, Reconciled
+from searchd.domain.evaluation import Evaluation, Racing, Score
 from searchd.domain.facts import Fact, MeasurementAdded, StudyPut
 from searchd.domain.fidelity import Fidelity
-from searchd.domain.study import (
-    Algorithm,
-    Budget,
-    Evaluation,
-    Racing,
-    Scheduler,
-    SchedulerMode,
-    Score,
-    Search,
-    StudyName,
-    StudyState,
-)
+from searchd.domain.scheduler import Scheduler, SchedulerMode
+from searchd.domain.search import Algorithm, Search
+from searchd.domain.study import Budget, StudyName, StudyState
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.engine import Node, Report, Segment, SegmentReported, WorkerAdopted
 from searchd.stores.memory import MemoryStore
@@ -155,7 +147,7 @@ def _told(active: ActiveStudy) -> dict[str, Any]:
         "full epochs": active.full_epochs,
         "seconds": active.train_seconds,
         "scores": {
-            place: (trace.attempt, trace.epoch, trace.score, trace.best)
+            place: (trace.attempt, trace.epoch, trace.last, trace.best)
             for place, trace in active.traces.items()
             if (run := active.trials[place[0]].fold_runs[place[1]]).state.value == "handed_out"
             and run.attempt == trace.attempt

@@ -14,8 +14,10 @@ import searchd.conductor
 import searchd.schedulers
 from searchd.conductor.conductor import Conductor
 from searchd.conductor.messages import Decision, Input
+from searchd.domain.evaluation import Evaluation, Racing
 from searchd.domain.facts import Fact, StudyPut
-from searchd.domain.study import Budget, Evaluation, Racing, Resources, Scheduler, SchedulerMode, StudyState
+from searchd.domain.scheduler import Scheduler, SchedulerMode
+from searchd.domain.study import Budget, Resources, StudyState
 from searchd.engines.simulated import Epoch
 from searchd.ports.engine import Node, Segment
 from searchd.stores.memory import MemoryStore

@@ -4,17 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from searchd.domain.study import (
-    Algorithm,
-    Budget,
-    Evaluation,
-    Racing,
-    Scheduler,
-    SchedulerAlgorithm,
-    SchedulerMode,
-    Search,
-    StudyState,
-)
+from searchd.domain.evaluation import Evaluation, Racing
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
+from searchd.domain.search import Algorithm, Search
+from searchd.domain.study import Budget, StudyState
 from searchd.domain.trial import TrialState
 from searchd.ports.searcher import Ask, CloseSearch, OpenSearch, SearchCommand, SearchFailed
 from searchd.searchers.host import Answer

@@ -7,16 +7,9 @@ from datetime import timedelta
 import pytest
 
 from searchd.conductor.cluster import IDLE_AFTER, RECLAIM_AFTER
-from searchd.domain.study import (
-    Budget,
-    Evaluation,
-    Resources,
-    Retry,
-    Scheduler,
-    SchedulerAlgorithm,
-    StudyName,
-    StudyState,
-)
+from searchd.domain.evaluation import Evaluation
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.study import Budget, Resources, Retry, StudyName, StudyState
 from searchd.engines.simulated import Epoch, SimulatedCluster
 from searchd.ports.engine import (
     EngineCommand,

@@ -7,8 +7,10 @@ import pytest
 
 from searchd.conductor.dispatch import DEADLINE_SLACK, deadline
 from searchd.conductor.workers import check_deadline
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import Failure
-from searchd.domain.study import Budget, Evaluation, Retry, Scheduler, SchedulerAlgorithm, StudyState
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.study import Budget, Retry, StudyState
 from searchd.domain.trial import TrialState
 from searchd.engines.simulated import Epoch
 from searchd.ports.engine import (

@@ -9,20 +9,11 @@ from datetime import timedelta
 import pytest
 
 from searchd.conductor.active import FINISHERS
+from searchd.domain.evaluation import Evaluation, Racing, Score
 from searchd.domain.fidelity import Fidelity, Ladder
-from searchd.domain.study import (
-    Budget,
-    Evaluation,
-    Goal,
-    Objective,
-    Racing,
-    Scheduler,
-    SchedulerAlgorithm,
-    SchedulerMode,
-    Score,
-    StudyName,
-    StudyState,
-)
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
+from searchd.domain.study import Budget, StudyName, StudyState
 from searchd.domain.trial import Origin, TrialState
 from searchd.engines.simulated import Epoch
 from searchd.ports.engine import CancelSegment, Node, Outcome, Segment
@@ -261,7 +252,7 @@ def test_goal_minimize_turns_everything_round() -> None:
 
     house = House(behaviour=reports(loss))
     name = house.create(
-        objective=Objective("loss", Goal.MINIMIZE),
+        objectives=(Objective("loss", Goal.MINIMIZE),),
         evaluation=Evaluation(folds=5, epochs=9, racing=Racing.AGGRESSIVE),
         budget=Budget(trials=20),
         default=None,

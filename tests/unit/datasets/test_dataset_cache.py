@@ -14,7 +14,8 @@ from sklearn.datasets import load_digits, load_wine
 
 from searchd.datasets import DataChanged, DatasetCache, LoadedDataset
 from searchd.domain.errors import InvalidStudy
-from searchd.domain.study import Dataset, Evaluation, Split
+from searchd.domain.evaluation import Evaluation, Split
+from searchd.domain.study import Dataset
 
 TABLE = "a,b,y\n1,2,u\n3,4,v\n5,6,u\n7,8,v\n"
 

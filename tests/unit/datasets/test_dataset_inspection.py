@@ -8,7 +8,8 @@ import pytest
 
 from searchd.datasets import DatasetCache
 from searchd.domain.errors import Violation
-from searchd.domain.study import Dataset, Evaluation, Split
+from searchd.domain.evaluation import Evaluation, Split
+from searchd.domain.study import Dataset
 from searchd.ports.catalog import Datasets, Inspection
 
 TABLE = "a,when,who,f,y\n" + "".join(f"{i},2024-01-{i + 1:02},p{i % 3},{i % 2},{'uv'[i > 7]}\n" for i in range(12))

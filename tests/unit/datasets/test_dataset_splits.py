@@ -9,7 +9,7 @@ from sklearn import model_selection as ms
 
 from searchd.datasets import LoadedDataset
 from searchd.datasets.splits import compute
-from searchd.domain.study import Evaluation, Split
+from searchd.domain.evaluation import Evaluation, Split
 
 ROWS = 60
 RANDOM = np.random.default_rng(0)

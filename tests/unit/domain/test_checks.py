@@ -9,22 +9,14 @@ import pytest
 from searchd.domain.checks import MAX_LABELS, algorithm_violations, draft_violations, merged
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Domain, Float, Integer, Parameter, SearchSpace
-from searchd.domain.study import (
-    Algorithm,
-    Budget,
-    Dataset,
-    Evaluation,
-    Goal,
-    Objective,
-    Resources,
-    Retry,
-    Scheduler,
-    SchedulerAlgorithm,
-    Search,
-)
+from searchd.domain.study import Budget, Dataset, Resources, Retry
 
 GOOD = StudyDraft("torch_cnn")
 ACCURACY = Objective("accuracy", Goal.MAXIMIZE)

@@ -7,6 +7,7 @@ import statistics
 import pytest
 from scipy import stats
 
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.leaderboard import (
     Entry,
@@ -19,8 +20,10 @@ from searchd.domain.leaderboard import (
     t975,
     with_metrics,
 )
+from searchd.domain.objective import Goal
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.space import Choice, Float, Integer, Parameter, SearchSpace
-from searchd.domain.study import Evaluation, Goal, Scheduler, SchedulerAlgorithm, StudySpec
+from searchd.domain.study import StudySpec
 from searchd.domain.trial import FoldRunState, Trial, TrialState
 from tests.contracts.makers import fold_run, measurement, minimizing, spec, study, trial
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from searchd.domain import errors
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.facts import (
     Fact,
     MeasurementAdded,
@@ -20,18 +21,9 @@ from searchd.domain.facts import (
     study_of,
 )
 from searchd.domain.fidelity import Fidelity, derived_ladder, is_ladder
-from searchd.domain.study import (
-    Budget,
-    Evaluation,
-    Goal,
-    Progress,
-    Scheduler,
-    SchedulerAlgorithm,
-    Study,
-    StudyState,
-    study_id,
-    study_name,
-)
+from searchd.domain.objective import Goal
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.study import Budget, Progress, Study, StudyState, study_id, study_name
 from searchd.domain.trial import FoldRunState, Trial, TrialState
 from tests.contracts.makers import AT, STUDY, fold_run, measurement, spec, study, trial
 

@@ -14,8 +14,10 @@ from google.rpc import error_details_pb2, status_pb2
 
 from searchd.domain.card import Card, Form
 from searchd.domain.errors import Violation
+from searchd.domain.evaluation import Evaluation
+from searchd.domain.objective import Goal
 from searchd.domain.space import Choice, Float, Parameter, SearchSpace
-from searchd.domain.study import Dataset, Evaluation, Goal, StudyName, StudySpec
+from searchd.domain.study import Dataset, StudyName, StudySpec
 from searchd.domain.trial import TrialNumber
 from searchd.engines.simulated import Epoch, SimulatedCluster, VirtualClock
 from searchd.ports.catalog import Inspection

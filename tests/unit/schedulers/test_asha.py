@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from searchd.domain.study import Scheduler as Settings
-from searchd.domain.study import SchedulerAlgorithm, SchedulerMode
+from searchd.domain.scheduler import Scheduler as Settings
+from searchd.domain.scheduler import SchedulerAlgorithm, SchedulerMode
 from searchd.domain.trial import TrialNumber
 from searchd.ports.scheduler import Verdict
 from searchd.schedulers.asha import AshaPromotion, AshaStopping

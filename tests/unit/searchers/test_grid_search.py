@@ -4,14 +4,16 @@ from collections.abc import Sequence
 
 import pytest
 
+from searchd.domain.objective import Goal as Direction
+from searchd.domain.objective import Objective
+from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import SearchSpace
-from searchd.domain.study import Algorithm, Objective, Search, StudySpec
-from searchd.domain.study import Goal as Direction
-from searchd.domain.trial import TrialNumber, TrialState
+from searchd.domain.study import StudySpec
+from searchd.domain.trial import TrialState
 from searchd.ports.searcher import Searcher
 from searchd.searchers.factory import make_searcher
 from searchd.searchers.grid import GridSearcher
-from tests.contracts.searcher import CONDITIONAL, DISCRETE, MIXED, SearcherContract, key, observed
+from tests.contracts.searcher import CONDITIONAL, DISCRETE, MIXED, SearcherContract, key, observed, suggested
 
 
 class TestGrid(SearcherContract):
@@ -29,15 +31,15 @@ class TestGrid(SearcherContract):
 def test_ends_when_all_combinations_were_given() -> None:
     """Trial 64 gets the last of 64 combinations; trial 65 and later get None."""
     grid = GridSearcher(DISCRETE, default_first=False)
-    assert len({key(grid.suggest(TrialNumber(n)) or {}) for n in range(1, 65)}) == 64
-    assert grid.suggest(TrialNumber(65)) is None
-    assert grid.suggest(TrialNumber(1000)) is None
+    assert len({key(suggested(grid, n) or {}) for n in range(1, 65)}) == 64
+    assert suggested(grid, 65) is None
+    assert suggested(grid, 1000) is None
 
 
 def asked_from(grid: GridSearcher, first: int) -> list[str]:
     given = []
     number = first
-    while (parameters := grid.suggest(TrialNumber(number))) is not None:
+    while (parameters := suggested(grid, number)) is not None:
         given.append(key(parameters))
         number += 1
     return given
@@ -56,7 +58,7 @@ def test_a_default_configuration_as_trial_1_displaces_nothing() -> None:
 def test_a_default_configuration_that_starts_the_grid_is_not_repeated() -> None:
     """Where trial 1 was the first combination anyway, 63 are left."""
     grid = GridSearcher(DISCRETE, default_first=True)
-    first = GridSearcher(DISCRETE, default_first=False).suggest(TrialNumber(1))
+    first = suggested(GridSearcher(DISCRETE, default_first=False), 1)
     assert first is not None
     grid.tell([observed(1, first, 0.5, TrialState.COMPLETED)])
     assert len(asked_from(grid, 2)) == 63
@@ -69,7 +71,7 @@ def test_a_trainable_without_default_configuration_repeats_nothing() -> None:
 
 def test_refuses_a_continuous_space() -> None:
     """A real parameter has no grid."""
-    study = StudySpec("t", Objective("a", Direction.MAXIMIZE), MIXED, search=Search(Algorithm.GRID))
+    study = StudySpec("t", (Objective("a", Direction.MAXIMIZE),), MIXED, search=Search(Algorithm.GRID))
     with pytest.raises(ValueError, match="a grid needs discrete parameters"):
         make_searcher(study)
 
@@ -77,4 +79,4 @@ def test_refuses_a_continuous_space() -> None:
 def test_is_a_searcher() -> None:
     """The class fits the port."""
     searcher: Searcher = GridSearcher(DISCRETE, default_first=False)
-    assert searcher.suggest(TrialNumber(1)) is not None
+    assert suggested(searcher, 1) is not None

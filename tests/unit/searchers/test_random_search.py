@@ -2,11 +2,10 @@
 
 import pytest
 
+from searchd.domain.search import Algorithm
 from searchd.domain.space import Choice, Float, Parameter, SearchSpace
-from searchd.domain.study import Algorithm
-from searchd.domain.trial import TrialNumber
 from searchd.searchers.random import RandomSearcher
-from tests.contracts.searcher import CONDITIONAL, MIXED, SeededSearcherContract, key
+from tests.contracts.searcher import CONDITIONAL, MIXED, SeededSearcherContract, key, suggested
 
 
 class TestRandom(SeededSearcherContract):
@@ -22,14 +21,14 @@ def test_a_suggestion_depends_on_its_number_alone() -> None:
     for space in (MIXED, CONDITIONAL):
         first, second = RandomSearcher(space, 3), RandomSearcher(space, 3)
         for number in range(1, 17):
-            first.suggest(TrialNumber(number))
-        assert first.suggest(TrialNumber(17)) == second.suggest(TrialNumber(17))
+            suggested(first, number)
+        assert suggested(first, 17) == suggested(second, 17)
 
 
 def test_a_small_space_starts_over_when_it_is_used_up() -> None:
     """After its 20 configurations a space gives them again, in the same order."""
     searcher = RandomSearcher(CONDITIONAL, 3)
-    given = [key(searcher.suggest(TrialNumber(n)) or {}) for n in range(1, 41)]
+    given = [key(suggested(searcher, n) or {}) for n in range(1, 41)]
     assert len(set(given[:20])) == 20
     assert given[20:] == given[:20]
 
@@ -38,7 +37,7 @@ def test_draws_are_uniform_on_the_parameters_own_scale() -> None:
     """On a log scale each decade gets its share, and so does each option."""
     space = SearchSpace((Parameter("lr", Float(1e-4, 1.0, log=True)), Parameter("kind", Choice(("a", "b")))))
     searcher = RandomSearcher(space, 5)
-    draws = [searcher.suggest(TrialNumber(n)) or {} for n in range(1, 4001)]
+    draws = [suggested(searcher, n) or {} for n in range(1, 4001)]
     for low in (1e-4, 1e-3, 1e-2, 1e-1):
         assert sum(low <= d["lr"] < low * 10 for d in draws) / 4000 == pytest.approx(0.25, abs=0.03)
     assert sum(d["kind"] == "a" for d in draws) / 4000 == pytest.approx(0.5, abs=0.03)

@@ -2,11 +2,10 @@
 
 import pytest
 
+from searchd.domain.search import Algorithm
 from searchd.domain.space import Float, Parameter, SearchSpace
-from searchd.domain.study import Algorithm
-from searchd.domain.trial import TrialNumber
 from searchd.searchers.sobol import SobolPoints, SobolSearcher
-from tests.contracts.searcher import SeededSearcherContract
+from tests.contracts.searcher import SeededSearcherContract, suggested
 
 
 class TestSobol(SeededSearcherContract):
@@ -29,5 +28,5 @@ def test_covers_the_square_evenly() -> None:
     """Each of the 8 by 8 cells of a square holds exactly one of the first 64 points."""
     space = SearchSpace((Parameter("x", Float(0, 8)), Parameter("y", Float(0, 8))))
     searcher = SobolSearcher(space, 11)
-    points = [searcher.suggest(TrialNumber(n)) or {} for n in range(1, 65)]
+    points = [suggested(searcher, n) or {} for n in range(1, 65)]
     assert len({(int(p["x"]), int(p["y"])) for p in points}) == 64

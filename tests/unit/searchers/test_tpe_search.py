@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from searchd.domain.objective import Goal
+from searchd.domain.search import Algorithm
 from searchd.domain.space import Choice, Condition, Float, Parameter, SearchSpace
-from searchd.domain.study import Algorithm, Goal
-from searchd.domain.trial import TrialNumber, TrialState
+from searchd.domain.trial import TrialState
 from searchd.ports.searcher import Searcher
 from searchd.searchers.factory import make_searcher
 from searchd.searchers.optuna import TpeSearcher
-from tests.contracts.searcher import CONDITIONAL, DISCRETE, SeededSearcherContract, key, observed, spec
+from tests.contracts.searcher import CONDITIONAL, DISCRETE, SeededSearcherContract, key, observed, spec, suggested
 
 SQUARE = SearchSpace((Parameter("x", Float(-5, 5)), Parameter("y", Float(-5, 5))))
 
@@ -34,7 +35,7 @@ def best_of(searcher: Searcher, sign: float, trials: int = 40) -> float:
     """The lowest value of the bowl that a searcher finds, being told ``sign`` times the value."""
     best = float("inf")
     for number in range(1, trials + 1):
-        parameters = searcher.suggest(TrialNumber(number))
+        parameters = suggested(searcher, number)
         assert parameters is not None
         value = quadratic(parameters)
         best = min(best, value)
@@ -59,13 +60,13 @@ def suggestions_after(states: Mapping[str, tuple[TrialState, int]], numbers: ran
     searcher = TpeSearcher(SQUARE, Goal.MAXIMIZE, 3)
     start = TpeSearcher(SQUARE, Goal.MAXIMIZE, 99)
     for number in range(1, 31):
-        parameters = start.suggest(TrialNumber(number))
+        parameters = suggested(start, number)
         assert parameters is not None
         half = "good" if parameters["x"] > 0 else "bad"
         state, rung = states[half]
         score = (1.0 if half == "good" else 0.0) if rung else None
         searcher.tell([observed(number, parameters, score, state, rung)])
-    return [(searcher.suggest(TrialNumber(n)) or {})["x"] for n in numbers]
+    return [(suggested(searcher, n) or {})["x"] for n in numbers]
 
 
 def test_learns_from_trials_that_were_stopped_early() -> None:
@@ -85,21 +86,19 @@ def test_does_not_learn_from_failures() -> None:
     told, ignorant = (TpeSearcher(SQUARE, Goal.MAXIMIZE, 3) for _ in range(2))
     states = (TrialState.FAILED, TrialState.INFEASIBLE, TrialState.CANCELLED)
     told.tell([observed(n, {"x": 0.1 * n, "y": 0.0}, 1.0, states[n % 3]) for n in range(1, 31)])
-    assert [told.suggest(TrialNumber(n)) for n in range(31, 36)] == [
-        ignorant.suggest(TrialNumber(n)) for n in range(31, 36)
-    ]
+    assert [suggested(told, n) for n in range(31, 36)] == [suggested(ignorant, n) for n in range(31, 36)]
 
 
 def test_pending_trials_keep_suggestions_apart() -> None:
     """Suggestions asked for at once differ from those that each would be if the others were unknown."""
     searcher = TpeSearcher(SQUARE, Goal.MINIMIZE, 1)
     best_of(searcher, 1.0, 20)
-    batch = [searcher.suggest(TrialNumber(n)) for n in range(21, 27)]
+    batch = [suggested(searcher, n) for n in range(21, 27)]
     alone = []
     for number in range(21, 27):
         fresh = TpeSearcher(SQUARE, Goal.MINIMIZE, 1)
         best_of(fresh, 1.0, 20)
-        alone.append(fresh.suggest(TrialNumber(number)))
+        alone.append(suggested(fresh, number))
     assert batch[0] == alone[0]
     assert batch[1:] != alone[1:]
 
@@ -108,7 +107,7 @@ def test_a_later_observation_replaces_an_earlier_one() -> None:
     """Told of every rung a trial climbed, it answers as one that was told of the last alone."""
     lived, rebuilt = TpeSearcher(SQUARE, Goal.MAXIMIZE, 1), TpeSearcher(SQUARE, Goal.MAXIMIZE, 1)
     for number in range(1, 25):
-        parameters = lived.suggest(TrialNumber(number))
+        parameters = suggested(lived, number)
         assert parameters is not None
         steps = [
             observed(number, parameters, None, TrialState.RUNNING),
@@ -119,7 +118,7 @@ def test_a_later_observation_replaces_an_earlier_one() -> None:
         for step in steps:
             lived.tell([step])
         rebuilt.tell(steps[-1:])
-    assert lived.suggest(TrialNumber(25)) == rebuilt.suggest(TrialNumber(25))
+    assert suggested(lived, 25) == suggested(rebuilt, 25)
 
 
 def test_a_small_space_is_searched_to_its_end_without_repeats() -> None:
@@ -127,7 +126,7 @@ def test_a_small_space_is_searched_to_its_end_without_repeats() -> None:
     searcher = TpeSearcher(CONDITIONAL, Goal.MAXIMIZE, 1)
     given = []
     for number in range(1, 23):
-        parameters = searcher.suggest(TrialNumber(number))
+        parameters = suggested(searcher, number)
         assert parameters is not None
         given.append(key(parameters))
         score = 1.0 if parameters["model"] == "linear" else 0.0
@@ -147,7 +146,7 @@ def test_learns_which_branch_is_good() -> None:
     searcher = TpeSearcher(space, Goal.MAXIMIZE, 1)
     late = []
     for number in range(1, 61):
-        parameters = searcher.suggest(TrialNumber(number))
+        parameters = suggested(searcher, number)
         assert parameters is not None
         score = 1 - abs(parameters["z"] - 0.8) if parameters["kind"] == "b" else -1.0
         searcher.tell([observed(number, parameters, score, TrialState.COMPLETED)])
@@ -162,7 +161,7 @@ def test_asking_again_for_a_number_gives_the_same() -> None:
     """A suggestion does not stand in the way of itself."""
     searcher = TpeSearcher(DISCRETE, Goal.MAXIMIZE, 1)
     for number in range(1, 20):
-        parameters = searcher.suggest(TrialNumber(number))
-        assert parameters == searcher.suggest(TrialNumber(number))
+        parameters = suggested(searcher, number)
+        assert parameters == suggested(searcher, number)
         assert parameters is not None
         searcher.tell([observed(number, parameters, number % 3, TrialState.COMPLETED)])

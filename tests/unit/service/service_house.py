@@ -11,8 +11,11 @@ from typing import Any, TypeVar
 from searchd.domain.card import Card, Form
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import StoreFull, StoreUnavailable, Violation
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.facts import Fact
-from searchd.domain.study import Algorithm, Budget, Dataset, Evaluation, Goal, Search, Study, StudyName, StudySpec
+from searchd.domain.objective import Goal
+from searchd.domain.search import Algorithm, Search
+from searchd.domain.study import Budget, Dataset, Study, StudyName, StudySpec
 from searchd.engines.simulated import Behaviour, Epoch, SimulatedCluster, SimulatedEngine, VirtualClock
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import EngineCommand, EngineEvent, Node, Segment

@@ -8,23 +8,13 @@ import pytest
 from searchd.domain.card import Card, Form
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidStudy, Violation
+from searchd.domain.evaluation import Evaluation, Split
 from searchd.domain.fidelity import Fidelity
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
+from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
-from searchd.domain.study import (
-    Algorithm,
-    Budget,
-    Dataset,
-    Evaluation,
-    Goal,
-    Objective,
-    Resources,
-    Scheduler,
-    SchedulerAlgorithm,
-    SchedulerMode,
-    Search,
-    Split,
-    StudySpec,
-)
+from searchd.domain.study import Budget, Dataset, Resources, StudySpec
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import Node
 from searchd.service.definition import Surroundings, define

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from searchd.domain.errors import NotLeader, StoreFull, StudyNotFound
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.facts import Event, StudyPut
-from searchd.domain.study import Evaluation, Scheduler, SchedulerAlgorithm, StudyState, study_name
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.study import StudyState, study_name
 from searchd.ports.engine import KillWorker
 from searchd.ports.store import DamagedStudy, LiveStudy
 from searchd.schedulers.factory import make_scheduler

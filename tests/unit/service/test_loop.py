@@ -10,20 +10,11 @@ import pytest
 
 from searchd.conductor.messages import CreateStudy, StopStudy
 from searchd.domain.errors import Overloaded, ServerStopping, StoreUnavailable, StudyNotFound
-from searchd.domain.study import (
-    Algorithm,
-    Budget,
-    Evaluation,
-    Goal,
-    Objective,
-    Scheduler,
-    SchedulerAlgorithm,
-    Search,
-    Study,
-    StudySpec,
-    StudyState,
-    study_name,
-)
+from searchd.domain.evaluation import Evaluation
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.search import Algorithm, Search
+from searchd.domain.study import Budget, Study, StudySpec, StudyState, study_name
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.engines.simulated import VirtualClock
 from searchd.ports.engine import StartWorker
@@ -65,7 +56,7 @@ async def test_inputs_gather_while_a_commit_runs() -> None:
         creating = [asyncio.create_task(house.create("first"))]
         await house.until(world.store.waiting.is_set)
         before = world.store.commits
-        bodies = [CreateStudy(_study(f"s{i}"), None) for i in range(50)]
+        bodies = [CreateStudy(_study(f"s{i}")) for i in range(50)]
         creating += [asyncio.create_task(house.loop.request(body, "", "")) for body in bodies]
         await asyncio.sleep(0.05)
         with house.engine.lock:
@@ -75,7 +66,7 @@ async def test_inputs_gather_while_a_commit_runs() -> None:
 
 
 def _study(name: str) -> Study:
-    spec = StudySpec("torch_cnn", Objective("accuracy", Goal.MAXIMIZE), SPACE, search=Search(Algorithm.RANDOM))
+    spec = StudySpec("torch_cnn", (Objective("accuracy", Goal.MAXIMIZE),), SPACE, search=Search(Algorithm.RANDOM))
     return Study(study_name("default", name), spec, CARD.code, "", VirtualClock().now())
 
 
@@ -184,7 +175,7 @@ async def test_full_queue_refuses() -> None:
     world = World()
     async with world.serving(LoopSettings(pending_requests=2)) as house:
         world.store.release.clear()
-        creating = [asyncio.create_task(house.loop.request(CreateStudy(_study(f"s{i}"), None), "", "")) for i in (1, 2)]
+        creating = [asyncio.create_task(house.loop.request(CreateStudy(_study(f"s{i}")), "", "")) for i in (1, 2)]
         await house.until(world.store.waiting.is_set)
         with pytest.raises(Overloaded):
             await house.loop.request(StopStudy(NAME), "", "")
@@ -198,11 +189,11 @@ async def test_caller_that_leaves_does_not_hold_its_place() -> None:
     world = World()
     async with world.serving(LoopSettings(pending_requests=1)) as house:
         world.store.release.clear()
-        creating = asyncio.create_task(house.loop.request(CreateStudy(_study("gone"), None), "", ""))
+        creating = asyncio.create_task(house.loop.request(CreateStudy(_study("gone")), "", ""))
         await house.until(world.store.waiting.is_set)
         creating.cancel()
         await asyncio.sleep(0)
-        second = asyncio.create_task(house.loop.request(CreateStudy(_study("stays"), None), "", ""))
+        second = asyncio.create_task(house.loop.request(CreateStudy(_study("stays")), "", ""))
         await asyncio.sleep(0.01)
         world.store.release.set()
         assert (await soon(second)).name == study_name("default", "stays")
@@ -213,9 +204,9 @@ async def test_stop_answers_everybody() -> None:
     world = World()
     async with world.serving() as house:
         world.store.release.clear()
-        committing = asyncio.create_task(house.loop.request(CreateStudy(_study("in"), None), "", ""))
+        committing = asyncio.create_task(house.loop.request(CreateStudy(_study("in")), "", ""))
         await house.until(world.store.waiting.is_set)
-        late = asyncio.create_task(house.loop.request(CreateStudy(_study("late"), None), "", ""))
+        late = asyncio.create_task(house.loop.request(CreateStudy(_study("late")), "", ""))
         await asyncio.sleep(0.01)
         stopping = asyncio.create_task(house.loop.stop())
         await asyncio.sleep(0.01)

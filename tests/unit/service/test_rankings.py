@@ -3,14 +3,9 @@
 import pytest
 
 from searchd.domain.errors import NoCompleteTrial, StudyNotFound
-from searchd.domain.study import (
-    Budget,
-    Evaluation,
-    Scheduler,
-    SchedulerAlgorithm,
-    Score,
-    study_name,
-)
+from searchd.domain.evaluation import Evaluation, Score
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.study import Budget, study_name
 from searchd.domain.trial import TrialNumber
 from searchd.ports.engine import Segment
 from searchd.service.leaderboards import Leaderboards

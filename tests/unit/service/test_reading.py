@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from searchd.domain.errors import StudyNotFound, TrainableNotFound, TrialNotFound
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.facts import StudyPut, TrialPut
-from searchd.domain.study import Budget, Evaluation, Scheduler, SchedulerAlgorithm, StudyName, study_name
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.study import Budget, StudyName, study_name
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.service.system import Limits, System
 from searchd.service.trainables import Trainables

@@ -19,18 +19,10 @@ from searchd.domain.errors import (
     StudyNotFound,
     Violation,
 )
+from searchd.domain.evaluation import Split
 from searchd.domain.facts import Fact, StudyDeleted, StudyPut
-from searchd.domain.study import (
-    Budget,
-    Dataset,
-    Scheduler,
-    SchedulerAlgorithm,
-    Split,
-    Study,
-    StudyName,
-    StudyState,
-    study_name,
-)
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.study import Budget, Dataset, Study, StudyName, StudyState, study_name
 from searchd.domain.trial import Origin, TrialNumber
 from tests.unit.service.service_house import CARD, World, soon
 
@@ -189,8 +181,8 @@ async def test_request_is_decided_on_what_there_is_by_then() -> None:
         trials = world.store.trials(NAME, None, 0, 10)
         late = replace(first, spec=replace(first.spec, seed=2))
         with pytest.raises(StudyExists):
-            await house.loop.request(CreateStudy(late, {"x": 0.1}), "", "")
-        assert await house.loop.request(CreateStudy(first, {"x": 0.1}), "", "") == ended
+            await house.loop.request(CreateStudy(late, (({"x": 0.1}, Origin.DEFAULT),)), "", "")
+        assert await house.loop.request(CreateStudy(first, (({"x": 0.1}, Origin.DEFAULT),)), "", "") == ended
         assert (world.store.study(NAME), world.store.trials(NAME, None, 0, 10)) == (ended, trials)
 
 
@@ -207,7 +199,7 @@ async def test_requests_of_one_batch_see_each_other() -> None:
             asyncio.gather(
                 *(house.loop.request(DeleteStudy(NAME), "", "") for _ in range(2)),
                 house.loop.request(StopStudy(NAME), "", ""),
-                house.loop.request(CreateStudy(anew, None), "", ""),
+                house.loop.request(CreateStudy(anew), "", ""),
                 house.loop.request(DeleteStudy(NAME), "", ""),
                 return_exceptions=True,
             )

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchd.datasets import DatasetCache
-from searchd.domain.study import Dataset, Evaluation, StudyName
+from searchd.domain.evaluation import Evaluation
+from searchd.domain.study import Dataset, StudyName
 from searchd.domain.trial import TrialNumber
 from searchd.ports.engine import Ended, Outcome, Segment, Task
 from searchd.trainable import registered

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from searchd.domain.study import Dataset, Evaluation, Split
+from searchd.domain.evaluation import Evaluation, Split
+from searchd.domain.study import Dataset
 from searchd.ports.engine import Outcome
 from searchd.trainable import registered
 from tests.unit.trainables.fold_runs import FoldRuns

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from searchd.domain.study import Dataset, Evaluation, Split
+from searchd.domain.evaluation import Evaluation, Split
+from searchd.domain.study import Dataset
 from searchd.ports.engine import Outcome
 from searchd.trainable import registered
 from tests.unit.trainables.fold_runs import FoldRuns

@@ -12,8 +12,10 @@ from searchd.domain.facts import Bookmark, Event, RequestAnswered
 from searchd.domain.failure import Failure
 from searchd.domain.leaderboard import BestConfig, Leaderboard
 from searchd.domain.measurement import Measurement
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.search import Algorithm
 from searchd.domain.space import ParameterValue, SearchSpace
-from searchd.domain.study import Algorithm, Goal, Objective, Study, StudySpec
+from searchd.domain.study import Study, StudySpec
 from searchd.domain.trial import Origin, Trial, TrialNumber
 from searchd.v1 import study_pb2, study_service_pb2, trial_pb2
 from searchd.wire import codec
@@ -67,7 +69,7 @@ def test_definitions_round_trip_as_drafts(spec: StudySpec) -> None:
 
 def test_a_study_shows_the_rungs_in_force() -> None:
     """The message lists the derived ladder, which the definition does not give."""
-    spec = StudySpec("t", Objective("accuracy", Goal.MAXIMIZE))
+    spec = StudySpec("t", (Objective("accuracy", Goal.MAXIMIZE),))
     at = datetime(2026, 1, 1, tzinfo=UTC)
     message = codec.encode_study(Study(some.STUDY, spec, "", "", at))
     assert [(rung.folds, rung.epochs) for rung in message.rungs] == [(1, 1)]
@@ -199,7 +201,7 @@ def test_the_unspecified_value_has_no_meaning() -> None:
 
 def test_a_study_of_a_later_version_is_refused() -> None:
     """A study with an algorithm that this client does not know raises InvalidStudy instead of guessing."""
-    spec = StudySpec("t", Objective("accuracy", Goal.MAXIMIZE), SearchSpace())
+    spec = StudySpec("t", (Objective("accuracy", Goal.MAXIMIZE),), SearchSpace())
     message = codec.encode_spec(spec)
     message.search.algorithm = 99  # type: ignore[assignment]
     with pytest.raises(InvalidStudy, match=r"search\.algorithm: 99"):

@@ -8,8 +8,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from searchd.domain.checks import draft_violations
 from searchd.domain.draft import StudyDraft
+from searchd.domain.evaluation import Evaluation, Split
 from searchd.domain.failure import Failure
-from searchd.domain.study import Dataset, Evaluation, Goal, Objective, Retry, Scheduler, SchedulerMode, Split
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.scheduler import Scheduler, SchedulerMode
+from searchd.domain.study import Dataset, Retry
 from searchd.v1 import study_pb2
 from searchd.wire.drafts import decode_draft
 

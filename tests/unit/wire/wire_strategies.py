@@ -6,30 +6,23 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from searchd.domain.card import Card, Form
+from searchd.domain.evaluation import Evaluation, Racing, Score, Split
 from searchd.domain.facts import Event, MeasurementAdded, ProgressPut, StudyDeleted, StudyPut, TrialPut
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.leaderboard import BestConfig, Entry, Leaderboard, PairedDifference
 from searchd.domain.measurement import Measurement
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
+from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Domain, Float, Integer, Parameter, SearchSpace
 from searchd.domain.study import (
-    Algorithm,
     Best,
     Budget,
     Dataset,
-    Evaluation,
-    Goal,
-    Objective,
     Progress,
-    Racing,
     Resources,
     Retry,
-    Scheduler,
-    SchedulerAlgorithm,
-    SchedulerMode,
-    Score,
-    Search,
-    Split,
     Study,
     StudyName,
     StudySpec,

@@ -10,8 +10,8 @@ import pytest
 
 from searchd.domain.card import Form
 from searchd.domain.errors import InvalidArgument, TrainableNotFound
+from searchd.domain.objective import Goal
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter
-from searchd.domain.study import Goal
 from searchd.worker.catalog import SubprocessCatalog
 from searchd.worker.loading import load_trainable
 from searchd.worker.metrics import RefusedReport

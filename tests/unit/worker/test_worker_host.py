@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from searchd.datasets import DataChanged, DatasetCache
-from searchd.domain.study import Dataset, Evaluation
+from searchd.domain.evaluation import Evaluation
+from searchd.domain.study import Dataset
 from searchd.ports.engine import Report, Segment
 from searchd.worker.checkpoint import Checkpoint, FoldRunCheckpoints, identity
 from searchd.worker.checkpoint_store import SharedFolder

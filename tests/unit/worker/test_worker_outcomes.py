@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from searchd.datasets import DatasetCache
+from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import Failure
-from searchd.domain.study import Dataset, Evaluation
+from searchd.domain.study import Dataset
 from searchd.ports.engine import Outcome
 from tests.unit.worker.worker_harness import (
     AT,

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from searchd.domain.study import Dataset, Evaluation, Resources, StudyName
+from searchd.domain.evaluation import Evaluation
+from searchd.domain.study import Dataset, Resources, StudyName
 from searchd.domain.trial import FoldRunKey, TrialNumber
 from searchd.ports.engine import Ended, PoolKey, Report, Segment, Task, WorkerId
 from searchd.worker.messages import SegmentMessage, WorkerSettings
