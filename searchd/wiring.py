@@ -17,11 +17,9 @@ from searchd.care.claim import check_complete, claimed
 from searchd.config import ServerSettings
 from searchd.datasets import DatasetCache
 from searchd.domain.errors import InvalidArgument, NotLeader
-from searchd.domain.study import StudySpec
 from searchd.engines.ray.engine import RayEngine, RayEngineSettings
 from searchd.engines.ray.local import LocalCluster, LocalRay, LocalRaySettings
 from searchd.ports.engine import CapacityChanged, EngineEvent
-from searchd.ports.scheduler import Scheduler
 from searchd.rpc.server import RpcServer
 from searchd.schedulers.factory import make_scheduler
 from searchd.searchers.process import SearcherProcess
@@ -103,10 +101,6 @@ def _check_checkpoints(root: str) -> None:
         raise InvalidArgument("--checkpoints", error.reason, error.remedy) from None
 
 
-def _scheduler(spec: StudySpec) -> Scheduler:
-    return make_scheduler(spec.scheduler)
-
-
 class _Server:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
@@ -115,7 +109,7 @@ class _Server:
         clock = SteadyClock()
         self._store = SqlStore(settings.store)
         holder = _server_id(settings.data_dir)
-        self._loop = Loop(self._store, _scheduler, clock, settings.loop, holder)
+        self._loop = Loop(self._store, make_scheduler, clock, settings.loop, holder)
         self._catalog = SubprocessCatalog(settings.trainables, settings.search_path, installed=True)
         datasets = DatasetCache(settings.cache, settings.data_roots)
         limits = settings.limits
