@@ -81,6 +81,7 @@ def _ray_optuna(trials: Trials) -> Policy:
 
 ARMS: dict[str, Arm] = {
     "random": _peer(lambda trials, _: FullTrainings(trials)),
+    "none": _ours(Scheduler(SchedulerAlgorithm.NONE)),
     "synchronous_halving": _peer(SynchronousHalving),
     "one_epoch": _ours(Scheduler(eta=EPOCHS), ladder=(Fidelity(1, 1), Fidelity(1, EPOCHS))),
     "median": _ours(Scheduler(SchedulerAlgorithm.MEDIAN)),

@@ -166,7 +166,7 @@ class RayAsha:
             metric="score", mode="max", max_t=EPOCHS, grace_period=1, reduction_factor=ETA, brackets=1
         )
 
-    def job(self) -> Job | None:
+    def job(self) -> Job:
         """A new trial."""
         job = self._proposed()
         self._scheduler.on_trial_add(None, RayTrial(str(job.trial)))

@@ -79,6 +79,7 @@ class Recorded:
         with np.load(PATH) as table:
             self._points = table["points"].astype(float)
             self._losses = table["losses"] / SCALE
+        self.sizes = self._losses.shape
 
     def scores(self, point: Array, chance: np.random.Generator) -> Array:
         """Scores after each epoch: negative validation log losses."""
