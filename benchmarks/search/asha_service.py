@@ -55,7 +55,7 @@ def run(
     active = simulation.conductor.mind.studies[study.name]
 
     def reached() -> bool:
-        return active.best is not None and active.best.score >= target
+        return active.standing.best is not None and active.standing.best.score >= target
 
     simulation.run(lambda: reached() or (clock.now() - began).total_seconds() >= patience)
     now = clock.now()

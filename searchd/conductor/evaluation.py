@@ -250,7 +250,7 @@ def _too_bad(scheduler: Scheduler) -> str:
 def _raced(mind: Mind, active: ActiveStudy, trial: Trial, scores: dict[int, float], now: datetime) -> Trial:
     """The trial, ended if its race is lost."""
     rule = active.study.spec.evaluation.racing
-    incumbent = active.incumbents[trial.rung]
+    incumbent = active.standing.incumbents[trial.rung]
     if (
         scores
         and rule is not Racing.NONE
@@ -317,7 +317,7 @@ def has_work(active: ActiveStudy) -> bool:
         active.hands_out
         and (
             active.ready
-            or active.suggestions
+            or (active.suggestions and not active.impatient)
             or active.extra
             or active.scheduler.promotable() is not None
             or (finishing(active) and active.scheduler.best_paused() is not None)
@@ -378,9 +378,10 @@ def _promoted(mind: Mind, active: ActiveStudy, now: datetime) -> Trial | None:
 
 
 def _new(active: ActiveStudy, now: datetime) -> Trial | None:
-    if not active.suggestions:
+    if not active.suggestions or active.impatient:
         return None
-    number, suggestion = active.suggestions.popleft()
+    suggestion = active.suggestions.popleft()
+    number = TrialNumber(active.last_number + 1)
     trial = Trial(active.study.name, number, suggestion.parameters, Origin.SEARCH, created_at=now, note=suggestion.note)
     return queued(active, opened(active, trial), taken=1)
 

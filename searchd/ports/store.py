@@ -54,6 +54,12 @@ class Answered:
 
     digest: str
     study: Study
+    trial: Trial | None = None
+
+    @property
+    def answer(self) -> Study | Trial:
+        """What the caller was given."""
+        return self.study if self.trial is None else self.trial
 
 
 class Store(Protocol):
@@ -171,8 +177,9 @@ class Store(Protocol):
         ...
 
     def ranked(self, study: StudyName, limit: int) -> Sequence[Trial]:
-        """Up to ``limit`` trials that completed a rung, best first: more completed rungs, then the better mean of
-        the highest one (in the study's direction), then the lower number.
+        """Up to ``limit`` trials that completed a rung, best first: more completed rungs, then those that keep all
+        limits, then the better mean of the highest rung (in the study's direction), then the lower number.
+        Confirmations and tests are not among them.
 
         Raises:
             StudyNotFound: there is no such study.

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
-from searchd.domain.errors import InvalidArgument
+from searchd.domain.errors import InvalidArgument, Violation
 from searchd.domain.facts import Event, StudyPut
 from searchd.domain.study import StudyName
 from searchd.domain.trial import TrialNumber
@@ -17,8 +17,9 @@ from searchd.v1 import study_service_pb2 as studies
 from searchd.v1 import system_service_pb2 as system
 from searchd.v1 import trainable_service_pb2 as trainables
 from searchd.v1 import trial_service_pb2 as trials
-from searchd.wire import codec
-from searchd.wire.values import encode_enum
+from searchd.v1.study_pb2 import Study as Definition
+from searchd.wire import codec, likeness
+from searchd.wire.values import decode_parameters, encode_enum
 
 DEFAULT_TOP = 10
 MAX_DEFINITION_BYTES = 1024 * 1024
@@ -41,18 +42,29 @@ class StudyServicer:
         if size > MAX_DEFINITION_BYTES:
             reason = f"the definition takes {size} bytes"
             raise InvalidArgument("study", reason, f"keep it below {MAX_DEFINITION_BYTES}; data belongs into files")
-        draft, violations = codec.decode_draft(request.study)
+        definition, of_like = await self._likened(project, request.study)
+        draft, violations = codec.decode_draft(definition)
         of_id = names.study_id_violations(request.study_id)
         study = await self._studies.create(
             project,
             "" if of_id else request.study_id,
             draft,
-            (*of_id, *violations),
+            (*of_id, *of_like, *violations),
             request_id=names.request_id_of(request.request_id),
             digest=names.digest_of(request),
             validate_only=request.validate_only,
         )
         return studies.CreateStudyResponse(study=codec.encode_study(study))
+
+    async def _likened(self, project: str, study: Definition) -> tuple[Definition, tuple[Violation, ...]]:
+        """The definition with what it takes over from the study that it is like."""
+        if not study.like:
+            return study, ()
+        base = await self._studies.named(project, study.like)
+        if base is None:
+            remedy = "name a study that `searchd ls` lists, or leave it out"
+            return study, (Violation("like", f"there is no study {study.like!r}", remedy),)
+        return likeness.overlaid(codec.encode_spec(base.spec), base.name, study), ()
 
     async def get_study(self, request: studies.GetStudyRequest) -> studies.GetStudyResponse:
         """Read a study."""
@@ -81,6 +93,16 @@ class StudyServicer:
             digest=names.digest_of(request),
         )
         return studies.StopStudyResponse(study=codec.encode_study(study))
+
+    async def update_study(self, request: studies.UpdateStudyRequest) -> studies.UpdateStudyResponse:
+        """Change the budget, the priority or the labels of a study."""
+        study = await self._studies.change(
+            names.study_of("study.name", request.study.name),
+            codec.decode_changes(request.study, request.update_mask.paths),
+            request_id=names.request_id_of(request.request_id),
+            digest=names.digest_of(request),
+        )
+        return studies.UpdateStudyResponse(study=codec.encode_study(study))
 
     async def delete_study(self, request: studies.DeleteStudyRequest) -> studies.DeleteStudyResponse:
         """Delete an ended study."""
@@ -120,6 +142,18 @@ class TrialServicer:
         study, number = names.trial_of("name", request.name)
         fixed = (await self._studies.get(study)).spec.fixed
         return trials.GetTrialResponse(trial=codec.encode_trial(await self._trials.get(study, number), fixed))
+
+    async def create_trial(self, request: trials.CreateTrialRequest) -> trials.CreateTrialResponse:
+        """Have a configuration of the caller's tried."""
+        study = names.study_of("parent", request.parent)
+        trial = await self._studies.enqueue(
+            study,
+            decode_parameters(request.trial.parameters),
+            request_id=names.request_id_of(request.request_id),
+            digest=names.digest_of(request),
+        )
+        fixed = (await self._studies.get(study)).spec.fixed
+        return trials.CreateTrialResponse(trial=codec.encode_trial(trial, fixed))
 
     async def list_trials(self, request: trials.ListTrialsRequest) -> trials.ListTrialsResponse:
         """List trials in number order, a page at a time."""

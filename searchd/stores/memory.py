@@ -228,8 +228,9 @@ class MemoryStore:
         return heapq.nsmallest(limit, found, key=lambda trial: trial.number)
 
     def ranked(self, study: StudyName, limit: int) -> Sequence[Trial]:
-        """Up to ``limit`` trials that completed a rung, best first: more completed rungs, then the better mean of
-        the highest one (in the study's direction), then the lower number.
+        """Up to ``limit`` trials that completed a rung, best first: more completed rungs, then those that keep all
+        limits, then the better mean of the highest rung (in the study's direction), then the lower number.
+        Confirmations and tests are not among them.
 
         Raises:
             StudyNotFound: there is no such study.
@@ -237,8 +238,10 @@ class MemoryStore:
         with self._lock:
             shelf = self._shelf(study)
             goal = shelf.study.spec.objective.goal
-            found = [trial for trial in shelf.trials.values() if trial.scores]
-        return heapq.nsmallest(limit, found, key=lambda t: (-t.rung, -worth(goal, t.scores[-1]), t.number))
+            found = [trial for trial in shelf.trials.values() if trial.scores and not trial.origin.repeats]
+        return heapq.nsmallest(
+            limit, found, key=lambda t: (-t.rung, not t.feasible, -worth(goal, t.scores[-1]), t.number)
+        )
 
     def measurements(
         self, study: StudyName, trial: TrialNumber | None, after: MeasurementKey | None, limit: int
@@ -327,8 +330,7 @@ class MemoryStore:
                 if shelf is None:
                     self._in.shelves[study.name] = _Shelf(study)
                 else:
-                    # A definition never changes after creation.
-                    shelf.study = replace(study, spec=shelf.study.spec)
+                    shelf.study = study
             case StudyDeleted(study):
                 self._in.shelves.pop(study, None)
                 self._in.events = [e for e in self._in.events if study_of(e.fact) != study]
@@ -342,8 +344,8 @@ class MemoryStore:
                 key = (new.trial, new.repeat, new.fold, new.epoch)
                 if key not in kept or kept[key].attempt <= new.attempt:
                     kept[key] = new
-            case RequestAnswered(request_id, digest, study):
-                self._in.answers[request_id] = Answered(digest, study)
+            case RequestAnswered(request_id, digest, study, trial):
+                self._in.answers[request_id] = Answered(digest, study, trial)
             case _:
                 assert_never(fact)
 
