@@ -114,7 +114,6 @@ def test_a_sensible_draft_has_no_violations() -> None:
         ),
         (replace(GOOD, scheduler=Scheduler(eta=1)), "scheduler.eta"),
         (replace(GOOD, scheduler=Scheduler(min_epochs=0)), "scheduler.min_epochs"),
-        (replace(GOOD, scheduler=Scheduler(brackets=0)), "scheduler.brackets"),
         (replace(GOOD, scheduler=Scheduler(SchedulerAlgorithm.HYPERBAND, brackets=2)), "scheduler.brackets"),
         (replace(GOOD, scheduler=Scheduler(SchedulerAlgorithm.MEDIAN, brackets=2)), "scheduler.brackets"),
         (
