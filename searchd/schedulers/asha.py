@@ -70,11 +70,15 @@ class AshaStopping:
 
 
 class AshaPromotion:
-    """Every trial pauses at every rung, and climbs when it is among the best 1/eta that completed it (Algorithm 2).
+    """Every trial pauses at every rung, and climbs when it is among the best 1/eta that completed it.
 
     Among the best floor(n / eta) of a rung's n scores in a bracket, the best that is still paused climbs first; higher
     rungs come first, then better scores. Equal scores rank by number, lower first. Below its bracket a trial climbs at
     once. Logarithmic time, amortised, per trial and rung. ``eta`` is at least 2.
+
+    In one thing it is stricter than the paper's Algorithm 2: no more than floor(n / eta) climb, except that the best of
+    all may always. There whoever was among the best at any moment climbs, which comes to more than 1 in eta, for ranks
+    waver, and the more so the fewer have come: with so many early mistakes on the upper rungs, good trials come later.
     """
 
     def __init__(self, eta: int, brackets: Brackets = ONE_BRACKET) -> None:
@@ -96,7 +100,7 @@ class AshaPromotion:
         while len(self._rungs) <= rung:
             self._rungs.append(defaultdict(_PausingRung))
         at = self._rungs[rung][bracket]
-        at.scores.add((score, -trial), (len(at.scores) + 1) // self._eta)
+        at.add((score, -trial), self._eta)
         if not climbed:
             at.pause(trial, score)
 
@@ -131,8 +135,14 @@ class _PausingRung:
 
     def __init__(self) -> None:
         self.scores = Divided()
+        self.best: Ranked | None = None
         self.paused: set[TrialNumber] = set()
         self._heap: list[tuple[float, TrialNumber]] = []
+
+    def add(self, ranked: Ranked, eta: int) -> None:
+        """Add a score, and move the border so that one in eta is above it."""
+        self.scores.add(ranked, (len(self.scores) + 1) // eta)
+        self.best = ranked if self.best is None else max(self.best, ranked)
 
     def pause(self, trial: TrialNumber, score: float) -> None:
         """Add a paused trial; once it has left it does not come back to this rung."""
@@ -146,6 +156,9 @@ class _PausingRung:
         return (-self._heap[0][0], -self._heap[0][1]) if self._heap else None
 
     def best_earned(self) -> Ranked | None:
-        """That trial if it is among those above the border; else None."""
+        """That trial if it is above the border, and fewer have left than are there or it is the best; else None."""
         best = self.best_paused()
-        return best if best is not None and self.scores.above and best >= self.scores.worst_above() else None
+        if best is None or not self.scores.above or best < self.scores.worst_above():
+            return None
+        left = len(self.scores) - len(self.paused)
+        return best if left < len(self.scores.above) or best == self.best else None

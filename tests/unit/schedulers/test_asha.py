@@ -78,20 +78,22 @@ def test_stopping_judges_each_rung_by_itself() -> None:
 
 
 def naive(study: Study, eta: int) -> tuple[TrialNumber, int] | None:
-    """Algorithm 2's get_job without its last line, by sorting everything."""
+    """Algorithm 2's get_job without its last line, by sorting everything, and with at most so many that climb."""
     for rung in reversed(range(3)):
         there = [(-scores[rung], trial) for trial, scores in study.scores.items() if len(scores) > rung]
-        best = [trial for _, trial in sorted(there)[: len(there) // eta]]
-        for trial in best:
-            if trial in study.paused and len(study.scores[trial]) == rung + 1:
+        ranked = [trial for _, trial in sorted(there)]
+        paused = [trial for trial in ranked if trial in study.paused and len(study.scores[trial]) == rung + 1]
+        share = len(ranked) // eta
+        for trial in ranked[:share]:
+            if trial in paused and (len(ranked) - len(paused) < share or trial == ranked[0]):
                 return trial, rung
     return None
 
 
 @examples(deadline=None)
 @given(eta=st.integers(2, 4), steps=STEPS)
-def test_promotion_is_algorithm_2(eta: int, steps: Sequence[Step]) -> None:
-    """At every moment the trial to promote is the one that sorting all rungs gives."""
+def test_promotion_is_algorithm_2_within_its_share(eta: int, steps: Sequence[Step]) -> None:
+    """At every moment the trial to promote is the one that sorting all rungs gives, if it is one in eta or the best."""
     study = Study(AshaPromotion(eta))
     for step in steps:
         study.live([step])
@@ -109,6 +111,26 @@ def test_promotion_waits_for_eta_trials() -> None:
     scheduler.promoted(TrialNumber(2), 0)
     assert scheduler.promotable() is None
     assert scheduler.best_paused() == (3, 0)
+
+
+def test_no_more_climb_than_one_in_eta_but_for_the_best() -> None:
+    """When the early ones turn out mediocre, only a trial that beats all climbs before its share has grown."""
+    scheduler = AshaPromotion(2)
+
+    def promoted_after(number: int, score: float) -> list[int]:
+        scheduler.completed(TrialNumber(number), 0, score)
+        climbing = []
+        while (found := scheduler.promotable()) is not None:
+            scheduler.promoted(*found)
+            climbing.append(int(found[0]))
+        return climbing
+
+    assert promoted_after(1, 0.1) == []
+    assert promoted_after(2, 0.2) == [2]
+    assert promoted_after(3, 0.5) == [3]
+    assert promoted_after(4, 0.4) == []
+    assert promoted_after(5, 0.3) == []
+    assert promoted_after(6, 0.0) == [4]
 
 
 def test_equal_scores_rank_by_number() -> None:
