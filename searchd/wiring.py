@@ -104,7 +104,7 @@ def _check_checkpoints(root: str) -> None:
 
 
 def _scheduler(spec: StudySpec) -> Scheduler:
-    return make_scheduler(spec.scheduler)
+    return make_scheduler(spec.scheduler, spec.seed, len(spec.ladder))
 
 
 class _Server:
