@@ -21,8 +21,8 @@ _TIME = "training_iteration"
 class RayScheduler:
     """A scheduler of Ray Tune as ours: a trial climbs unless Ray stops it, and nobody is ever paused.
 
-    Ray's milestones are powers of eta. So its clock shows eta ** rung, whatever folds and epochs a rung has, and each of
-    our rungs is one of its milestones. A stored score is played back as the result of a trial that ended, which Ray
+    Ray's milestones are powers of eta. So its clock shows eta ** rung, whatever folds and epochs a rung has, and each
+    of our rungs is one of its milestones. A stored score is played back as the result of a trial that ended, which Ray
     records without deciding; neither scheduler asks in which order results came. Which of its brackets a trial is in,
     Ray draws from numpy's global generator: that is seeded by study and trial, and put back.
 
@@ -99,7 +99,8 @@ def _made(settings: Settings, rungs: int) -> Any:
     if settings.ray in ASHA_NAMES:
         from ray.tune.schedulers.async_hyperband import AsyncHyperBandScheduler  # noqa: PLC0415
 
-        return AsyncHyperBandScheduler(
+        asha: Any = AsyncHyperBandScheduler  # its types ask for whole milestones and do not mind others
+        return asha(
             time_attr=_TIME,
             metric=_METRIC,
             mode="max",
@@ -114,4 +115,5 @@ def _made(settings: Settings, rungs: int) -> Any:
         return MedianStoppingRule(time_attr=_TIME, metric=_METRIC, mode="max", grace_period=1)
     from ray.tune.schedulers.trial_scheduler import FIFOScheduler  # noqa: PLC0415
 
-    return FIFOScheduler()
+    fifo: Any = FIFOScheduler
+    return fifo()

@@ -25,15 +25,20 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
 
 
 def scheduler_violations(scheduler: Scheduler | None, mode: SchedulerMode | None) -> Iterator[Violation]:
-    """Why a study cannot be scheduled by the vendor's algorithm that it names; nothing if it names none.
+    """Why a study cannot be scheduled by the vendor's algorithm that it names; nothing if it can, or names none.
 
     Args:
         scheduler: Which trials are to climb; None if the study does not say.
         mode: How, as written; None if the study does not say.
     """
-    if scheduler is None or scheduler.algorithm is not SchedulerAlgorithm.RAY:
+    if scheduler is None:
         return
     path, name = "scheduler.algorithm", scheduler.ray
+    if scheduler.algorithm is not SchedulerAlgorithm.RAY:
+        if name:
+            message = f"names Ray Tune's {name} and is {scheduler.algorithm.value}"
+            yield Violation(path, message, f"write ray:{name}, or leave the name out")
+        return
     if name in _REFUSED:
         reason, remedy = _REFUSED[name]
         yield Violation(path, f"ray:{name} {reason}", remedy)

@@ -7,10 +7,11 @@ import inspect
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from ray.tune.search import SEARCH_ALG_IMPORT, Searcher
-from ray.tune.search.sample import Categorical, Domain, Float
+from ray.tune.search.sample import Categorical, Float
 
 from searchd.domain.objective import Goal
 from searchd.domain.trial import TrialNumber, TrialState
@@ -36,7 +37,8 @@ class RayModel:
     A trial that ended early is told with the mean of its last rung, as Ray Tune itself does: these searchers know
     no better. Optuna's does, so it is told the means of all rungs and no result, which it keeps as pruned. Trials that
     break a limit complete without a result, and unfinished ones do not complete. Parameters that are inactive have some
-    value for the searcher, by chance, and for nobody else.
+    value for the searcher, by chance, and for nobody else. Scores are always finite, so that none of Optuna's trials
+    is left running by a NaN, and its studies, though all of one name, are each in a storage of their own.
 
     A searcher that has no suggestion now, or none any more, leaves it to chance: the budget ends a study.
 
@@ -66,31 +68,29 @@ class RayModel:
             searcher = self._searcher(seed, [dict(point) for point in points])
             for of, point in zip(told, points, strict=True):
                 self._played(searcher, of, point)
-            answer = searcher.suggest(str(number))
-        if answer is None or answer == Searcher.FINISHED:
-            return None
-        return {label: answer[label] for label in self._axes}
+            return _suggested(searcher, number)
 
-    def _searcher(self, seed: int, points: list[dict[str, Coordinate]]) -> Searcher:
-        made = SEARCH_ALG_IMPORT[self._name]()
+    def _searcher(self, seed: int, points: list[dict[str, Coordinate]]) -> Any:
+        import_searcher: Any = SEARCH_ALG_IMPORT[self._name]
+        made = import_searcher()
         options: dict[str, Any] = {name: seed for name in _SEEDS if name in inspect.signature(made).parameters}
         match self._name:
             case "ax":
                 options = {"random_seed": seed, "verbose_logging": False}
             case "nevergrad":
-                from nevergrad.optimizers import NGOpt  # noqa: PLC0415  # no other searcher needs it
-
-                options = {"optimizer": NGOpt, "optimizer_kwargs": {"budget": self._trials}}
+                best = import_module("nevergrad").optimizers.NGOpt
+                options = {"optimizer": best, "optimizer_kwargs": {"budget": self._trials}}
             case "optuna":
                 logging.getLogger("optuna").setLevel(logging.WARNING)  # it reports each study that it is given
+        space = {label: _domain(axis) for label, axis in self._axes.items()}
         searcher = made(metric=_METRIC, mode=self._mode, points_to_evaluate=points or None, **options)
-        searcher.set_search_properties(_METRIC, self._mode, {l: _domain(axis) for l, axis in self._axes.items()})
+        searcher.set_search_properties(_METRIC, self._mode, space)
         return searcher
 
-    def _played(self, searcher: Searcher, of: Told, point: Mapping[str, Coordinate]) -> None:
+    def _played(self, searcher: Any, of: Told, point: Mapping[str, Coordinate]) -> None:
         trial = str(of.observation.number)
-        given = searcher.suggest(trial)
-        if given is None or given == Searcher.FINISHED:
+        given = _suggested(searcher, of.observation.number)
+        if given is None:
             return  # it takes no more unfinished trials
         if not all(math.isclose(given[label], value, abs_tol=1e-6) for label, value in point.items()):
             raise RuntimeError(f"ray:{self._name} does not take the points that it is given")
@@ -117,6 +117,12 @@ class RayModel:
         }
 
 
-def _domain(axis: Axis) -> Domain:
-    return Float(0.0, 1.0).uniform() if axis.options is None else Categorical(list(range(axis.options))).uniform()
+def _suggested(searcher: Any, number: TrialNumber) -> Mapping[str, Coordinate] | None:
+    """A coordinate for every axis; None if it wants to wait for results, or has had enough."""
+    answer: Any = searcher.suggest(str(number))
+    return None if answer == Searcher.FINISHED else answer
 
+
+def _domain(axis: Axis) -> Any:
+    domain: Any = Float(0.0, 1.0) if axis.options is None else Categorical(list(range(axis.options)))
+    return domain.uniform()

@@ -47,7 +47,7 @@ _PATH = "search.algorithm"
 
 
 def search_violations(search: Search, space: SearchSpace) -> Iterator[Violation]:
-    """Why a study cannot be searched by the vendor's algorithm that it names; nothing if it names none.
+    """Why a study cannot be searched by the vendor's algorithm that it names; nothing if it can, or names none.
 
     Args:
         search: How configurations are to be proposed.
@@ -56,6 +56,9 @@ def search_violations(search: Search, space: SearchSpace) -> Iterator[Violation]
     if search.algorithm in (Algorithm.HYPEROPT_TPE, Algorithm.HYPEROPT_ANNEAL):
         yield from _missing(search.algorithm.value, RAY_SEARCHERS["hyperopt"])
     if search.algorithm is not Algorithm.RAY:
+        if search.ray:
+            message = f"names Ray Tune's {search.ray} and is {search.algorithm.value}"
+            yield Violation(_PATH, message, f"write ray:{search.ray}, or leave the name out")
         return
     name, vendor = f"ray:{search.ray}", RAY_SEARCHERS.get(search.ray)
     if search.ray in _REFUSED:

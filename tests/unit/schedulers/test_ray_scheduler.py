@@ -17,6 +17,7 @@ from searchd.schedulers.asha import AshaStopping
 from searchd.schedulers.factory import make_scheduler
 from searchd.schedulers.ray_tune import RayScheduler
 from searchd.schedulers.vendors import RAY_SCHEDULERS, scheduler_violations
+from searchd.worker.randomness import save_states
 from tests.contracts.scheduler import SchedulerContract
 
 
@@ -92,10 +93,10 @@ def spared(seed: int) -> list[int]:
 
 def test_brackets_are_drawn_by_study_and_trial() -> None:
     """A trial has the same bracket in every life of its study, another study's differ, and Ray's weights hold."""
-    before = np.random.get_state()[1].tolist()
+    before = save_states()
     assert spared(1) == spared(1)
     assert spared(1) != spared(2)
-    assert np.random.get_state()[1].tolist() == before
+    assert save_states() == before
     weights = [1.0, np.exp(-1), np.exp(-2)]
     assert statistics.mean(len(spared(seed)) / 400 for seed in range(3)) == pytest.approx(
         sum(weights[1:]) / sum(weights), abs=0.05

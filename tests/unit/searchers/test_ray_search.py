@@ -2,6 +2,7 @@
 
 import random
 import statistics
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from searchd.searchers.coordinates import Coordinates
 from searchd.searchers.factory import make_searcher
 from searchd.searchers.ray_tune import RayModel
 from searchd.searchers.replayed import Told
+from searchd.worker.randomness import save_states
 from tests.contracts.searcher import MIXED, SeededSearcherContract, assert_belongs, observed, spec, suggested
 from tests.unit.searchers.test_tpe_search import SQUARE, best_of
 
@@ -33,7 +35,9 @@ class TestRayOptuna(SeededSearcherContract):
 
 
 @pytest.mark.parametrize(
-    ("search", "goal", "sign"), [(OPTUNA, Goal.MINIMIZE, 1.0), (HYPEROPT, Goal.MAXIMIZE, -1.0)], ids=["optuna", "hyperopt"]
+    ("search", "goal", "sign"),
+    [(OPTUNA, Goal.MINIMIZE, 1.0), (HYPEROPT, Goal.MAXIMIZE, -1.0)],
+    ids=["optuna", "hyperopt"],
 )
 def test_learns(search: Search, goal: Goal, sign: float) -> None:
     """Over 35 trials it gets nearer to the bottom of a bowl than random search, on average of 3 seeds."""
@@ -68,10 +72,10 @@ def test_leaves_the_global_generators_as_they_are(search: Search) -> None:
     for seed in (1, 2):
         random.seed(seed)
         np.random.seed(seed)
-        before = random.getstate(), np.random.get_state()[1].tolist()
+        before = save_states()
         searcher = make_searcher(spec(search, SQUARE))
         answers.append([suggested(searcher, n) for n in range(1, 4)])
-        assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+        assert save_states() == before
     assert answers[0] == answers[1]
 
 
@@ -115,9 +119,14 @@ def test_optuna_is_told_of_stopped_trials_as_pruned(monkeypatch: pytest.MonkeyPa
     complete; one that runs stays running, and none hangs about for ever."""
     from ray.tune.search.optuna import OptunaSearch
 
-    seen: list[OptunaSearch] = []
-    suggest = OptunaSearch.suggest
-    monkeypatch.setattr(OptunaSearch, "suggest", lambda self, trial: (seen.append(self), suggest(self, trial))[1])
+    seen: list[Any] = []
+    setup = OptunaSearch._setup_study
+
+    def noting(self: OptunaSearch, mode: str) -> None:
+        setup(self, mode)
+        seen.append(self._ot_study)
+
+    monkeypatch.setattr(OptunaSearch, "_setup_study", noting)
     model = RayModel("optuna", Coordinates(SQUARE).axes, Goal.MAXIMIZE, 20)
     trials = [
         told(1, 1.0, TrialState.STOPPED, (0.1, 0.2)),
@@ -125,10 +134,7 @@ def test_optuna_is_told_of_stopped_trials_as_pruned(monkeypatch: pytest.MonkeyPa
         told(3, 3.0, TrialState.RUNNING, ()),
     ]
     assert model.proposal(trials, TrialNumber(4), 1) is not None
-    shown = [
-        (t.state.name, t.value, t.intermediate_values, round(t.params["p0"], 9))
-        for t in seen[-1]._ot_study.get_trials()
-    ]
+    shown = [(t.state.name, t.value, t.intermediate_values, round(t.params["p0"], 9)) for t in seen[-1].get_trials()]
     assert shown == [
         ("PRUNED", 0.2, {1: 0.1, 2: 0.2}, 0.6),
         ("COMPLETE", 0.5, {1: 0.3, 2: 0.4, 3: 0.5}, 0.7),
