@@ -34,7 +34,8 @@ RAY_SEARCHERS: Mapping[str, Vendor] = {
     "nevergrad": Vendor("nevergrad", "nevergrad"),
     "optuna": Vendor("optuna", "optuna"),
 }
-"""Ray Tune's searchers by the name under which ``ray.tune.create_searcher`` knows them."""
+"""Ray Tune's searchers by the name under which ``ray.tune.create_searcher`` knows them. Tests run hyperopt's and
+Optuna's; the others are driven the same way, as Ray 2.60 has them."""
 
 _REFUSED: Mapping[str, tuple[str, str]] = {
     "random": ("generates variants and learns nothing", "use search.algorithm random"),

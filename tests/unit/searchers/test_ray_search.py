@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from searchd.domain.errors import InvalidStudy
 from searchd.domain.objective import Goal
 from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Parameters, SearchSpace
 from searchd.domain.trial import TrialNumber, TrialState
-from searchd.ports.searcher import Observation
+from searchd.ports.searcher import Observation, OpenSearch, SearchFailed
 from searchd.searchers.coordinates import Coordinates
 from searchd.searchers.factory import make_searcher
+from searchd.searchers.host import Desk
 from searchd.searchers.ray_tune import RayModel
 from searchd.searchers.replayed import Told
-from searchd.worker.randomness import save_states
+from searchd.worker.randomness import save_states, seeded
 from tests.contracts.searcher import MIXED, SeededSearcherContract, assert_belongs, observed, spec, suggested
 from tests.unit.searchers.test_tpe_search import SQUARE, best_of
 
@@ -175,7 +175,21 @@ def test_a_space_that_leaves_no_choice_needs_no_searcher() -> None:
     assert suggested(make_searcher(spec(HYPEROPT, SearchSpace())), 1) == nothing
 
 
-def test_an_unknown_name_makes_no_searcher() -> None:
-    """A study that got past the checks fails with the same words that they have."""
-    with pytest.raises(InvalidStudy, match=r"did you mean ray:optuna\?"):
-        make_searcher(spec(Search(Algorithm.RAY, ray="optun"), SQUARE))
+def test_a_study_that_got_past_the_checks_fails_with_their_words() -> None:
+    """Where a named searcher is unknown, or its package is gone by now, the study hears of it when it is opened."""
+    answer = Desk().handle(OpenSearch("s", spec(Search(Algorithm.RAY, ray="optun"), SQUARE)))
+    assert isinstance(answer, SearchFailed)
+    assert "did you mean ray:optuna?" in answer.reason
+
+
+def test_the_generators_are_put_back_after_a_failure() -> None:
+    """Whatever happens while they are seeded, the global generators go on as if nothing had."""
+
+    def fails() -> None:
+        with seeded(5):
+            raise LookupError(random.random())
+
+    before = save_states()
+    with pytest.raises(LookupError):
+        fails()
+    assert save_states() == before
