@@ -26,6 +26,10 @@ def make_searcher(spec: StudySpec) -> Searcher:
             from searchd.searchers.optuna import TpeSearcher  # noqa: PLC0415  # so do Optuna and SciPy
 
             return TpeSearcher(spec.space, spec.objective.goal, spec.seed)
+        case Algorithm.GRADIENT:
+            from searchd.searchers.gradient import GradientSearcher  # noqa: PLC0415  # SciPy again
+
+            return GradientSearcher(spec)
         case _:
             raise ValueError(f"{spec.search.algorithm} is not built yet")
 
