@@ -115,14 +115,11 @@ class ActiveStudy:
         self.told: dict[TrialNumber, Observation] = {}
         self.serving: set[WorkerId] = set()
         self.segment_seconds: float | None = None
-        self.epochs = progress.epochs
-        self.full_epochs = progress.full_epochs
+        self.epochs, self.full_epochs = progress.epochs, progress.full_epochs
         self.train_seconds = progress.train_seconds
-        self.best = progress.best
-        self.default_score = progress.default_score
+        self.best, self.default_score = progress.best, progress.default_score
         self.front = {point.trial: point.values for point in progress.front}
-        self.worst = progress.worst
-        self.search_log = progress.search_log
+        self.worst, self.search_log = progress.worst, progress.search_log
         self.since_best = progress.since_best
         self.progress_stale = False
         self.stamp = 0
