@@ -59,14 +59,14 @@ def torch_hypergradient(ctx: Context) -> Iterator[dict[str, float]]:
     torch.manual_seed(ctx.seed)
     net = network(rows.shape[1], p["width"], len(data.classes)).to(ctx.device)
     hyper = torch.tensor([p[name] for name in HYPERPARAMETERS], dtype=PRECISION, device=ctx.device)
-    weights = {name: weight.detach() for name, weight in net.named_parameters()}
+    weights: Weights = {name: weight.detach() for name, weight in net.named_parameters()}
     kept = ctx.keep(weights=weights, tangents=untouched(weights))
     weights, tangents = kept["weights"], kept["tangents"]
     truth = np.asarray(data.y)[ctx.valid_index]
     for epoch in ctx.epochs():
         # Each epoch has a seed of its own, so what it draws does not depend on how often the training was paused.
         torch.manual_seed(ctx.seed + epoch)
-        for batch in train[torch.randperm(len(train)).to(ctx.device)].split(p["batch_size"]):
+        for batch in torch.split(train[torch.randperm(len(train)).to(ctx.device)], p["batch_size"]):
             weights, tangents = pushed(net, weights, tangents, hyper, rows[batch], labels[batch])
         ctx.keep(weights=weights, tangents=tangents)
         loss, gradient = validated(net, weights, tangents, rows[valid], labels[valid])
@@ -113,7 +113,7 @@ def stepped(net: nn.Module, weights: Weights, hyper: Tensor, rows: Tensor, label
     def loss(candidate: Weights) -> Tensor:
         scores = torch.log_softmax(functional_call(net, dict(candidate), (rows,)), 1)
         right = scores.gather(1, labels[:, None]).mean()
-        return -(1 - smoothing) * right - smoothing * scores.mean()
+        return torch.sub(-(1 - smoothing) * right, smoothing * scores.mean())
 
     slopes = grad(loss)(weights)
     return {name: weight - lr * (slopes[name] + weight_decay * weight) for name, weight in weights.items()}
@@ -128,12 +128,12 @@ def pushed(
         def step(at_weights: Weights, at_hyper: Tensor) -> Weights:
             return stepped(net, at_weights, at_hyper, rows, labels)
 
-        after: tuple[Weights, Weights] = jvp(step, (weights, hyper), (along_weights, along_hyper))
-        return after
+        after, carried, *_ = jvp(step, (weights, hyper), (along_weights, along_hyper))
+        return after, carried
 
-    # The weights are the same along each hyperparameter, so they are computed once.
-    carried: tuple[Weights, Weights] = vmap(push, out_dims=(None, 0))(tangents, torch.diag(torch.ones_like(hyper)))
-    return carried
+    after, carried = vmap(push)(tangents, torch.diag(torch.ones_like(hyper)))
+    # The weights are the same along each hyperparameter, and computed once.
+    return {name: weight[0] for name, weight in after.items()}, carried
 
 
 def validated(

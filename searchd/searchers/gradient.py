@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from searchd.domain.space import Float, Parameters
 from searchd.domain.study import StudySpec, gradient_name
@@ -29,6 +30,9 @@ LEAST_RATE = RATE / 8
 
 KEPT_MEAN, KEPT_SQUARE = 0.9, 0.99
 """How much a step keeps of the running means of the slopes and of their squares."""
+
+STILL = 1e-9
+"""A step of this share of the range is none; at a bound, rounding leaves no more."""
 
 LARGEST_SLOPE = 1e100
 """Beyond it squares overflow. Only the sign of such a slope can be true anyway."""
@@ -138,9 +142,7 @@ class _View:
         named = {condition.parameter for p in spec.space.parameters for condition in p.when}
         # What others are conditional on stays where it is, so that a step changes no parameter's being.
         self._steered = {
-            p.name: p.domain
-            for p in spec.space.parameters
-            if isinstance(p.domain, Float) and p.domain.step is None and p.name not in named
+            p.name: p.domain for p in spec.space.continuous() if isinstance(p.domain, Float) and p.name not in named
         }
         self._places = {name: spec.others.index(gradient_name(spec.objective.metric, name)) for name in self._steered}
 
@@ -148,7 +150,7 @@ class _View:
         """The trial, its slopes by the chain rule those on the unit interval. One outside the space has none."""
         under_way = trial.state in (TrialState.PENDING, TrialState.RUNNING)
         active = {p.name: p.domain for p in self._space.active(trial.parameters)}
-        parameters = {name: trial.parameters.get(name) for name in active}
+        parameters: dict[str, Any] = {name: trial.parameters.get(name) for name in active}
         inside = all(name in trial.parameters and domain.contains(parameters[name]) for name, domain in active.items())
         usable = trial.state in (TrialState.COMPLETED, TrialState.PAUSED) and trial.others and inside
         if not usable:
@@ -225,7 +227,8 @@ def _climbed(trials: Sequence[_Seen]) -> _Climb:
             rate, adam = rate / 2, _Adam(best.slopes)
     target = {name: min(max(u + rate * adam.direction(name), 0.0), 1.0) for name, u in best.at.items()}
     standing = (len(best.scores), best.scores[-1])
-    over = rate < LEAST_RATE or target == best.at
+    still = all(math.isclose(target[name], u, abs_tol=STILL) for name, u in best.at.items())
+    over = rate < LEAST_RATE or still
     return _Climb(False, over, standing, best.parameters, best.at, target)
 
 
