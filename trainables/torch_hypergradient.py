@@ -108,12 +108,12 @@ def stepped(net: nn.Module, weights: Weights, hyper: Tensor, rows: Tensor, label
         rows: Shape (n, columns).
         labels: Class codes, shape (n,).
     """
-    lr, weight_decay, smoothing = hyper
+    lr, weight_decay, smoothing = hyper.unbind()
 
     def loss(candidate: Weights) -> Tensor:
         scores = torch.log_softmax(functional_call(net, dict(candidate), (rows,)), 1)
         right = scores.gather(1, labels[:, None]).mean()
-        return torch.sub(-(1 - smoothing) * right, smoothing * scores.mean())
+        return -(1 - smoothing) * right - smoothing * scores.mean()
 
     slopes = grad(loss)(weights)
     return {name: weight - lr * (slopes[name] + weight_decay * weight) for name, weight in weights.items()}
