@@ -179,9 +179,6 @@ def _without_gradients(draft: StudyDraft, card: Card) -> Iterator[Violation]:
     if all(p.name in draft.fixed for p in space.continuous()):
         message = "has no continuous parameter for a search by gradients to take steps in"
         yield Violation("search_space", message, f"give one a uniform or loguniform domain, or {otherwise}")
-    if len(draft.objectives) > 1:
-        message = f"there are {len(draft.objectives)}, and a search by gradients follows one"
-        yield Violation("objectives", message, f"keep one, or {otherwise}")
     if draft.limits or draft.space.constraints:
         yield Violation("constraints", "a search by gradients does not heed any", f"leave them out, or {otherwise}")
 

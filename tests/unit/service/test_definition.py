@@ -260,7 +260,7 @@ def test_a_search_by_gradients_follows_one_objective() -> None:
     """Two objectives are refused."""
     objectives = (LOSS, Objective("accuracy", Goal.MAXIMIZE))
     around = replace(AROUND, cards={"torch_cnn": STEEP})
-    assert "objectives" in _paths(replace(DRAFT, search=CLIMBED, objectives=objectives), around)
+    assert "search.algorithm" in _paths(replace(DRAFT, search=CLIMBED, objectives=objectives), around)
 
 
 def test_ray_tune_forms_take_any_names() -> None:
