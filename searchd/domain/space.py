@@ -116,6 +116,10 @@ class SearchSpace:
         """The parameters' names, in order."""
         return tuple(p.name for p in self.parameters)
 
+    def continuous(self) -> tuple[Parameter, ...]:
+        """The parameters that take a continuum of values, in order."""
+        return tuple(p for p in self.parameters if isinstance(p.domain, Float) and p.domain.step is None)
+
     def active(self, chosen: Parameters) -> Iterator[Parameter]:
         """Yield each parameter whose conditions ``chosen`` meets; lazily, so that the caller may add values between."""
         for parameter in self.parameters:

@@ -13,7 +13,7 @@ from searchd.domain.fidelity import Ladder, derived_ladder
 from searchd.domain.objective import Limit, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.search import Algorithm, Prior, Search
-from searchd.domain.space import Choice, Parameters, SearchSpace
+from searchd.domain.space import Parameters, SearchSpace
 
 StudyName = NewType("StudyName", str)
 """Full resource name: ``projects/{project}/studies/{study}``."""
@@ -134,8 +134,7 @@ class StudySpec:
         the limits, and the gradients that a gradient search goes by."""
         names = [o.metric for o in self.objectives] + [limit.metric for limit in self.limits]
         if self.search.algorithm is Algorithm.GRADIENT:
-            numeric = [p.name for p in self.space.parameters if not isinstance(p.domain, Choice)]
-            names += [gradient_name(self.objective.metric, name) for name in numeric]
+            names += [gradient_name(self.objective.metric, p.name) for p in self.space.continuous()]
         return tuple(dict.fromkeys(name for name in names if name != self.objective.metric))
 
     @property

@@ -33,6 +33,10 @@ def make_searcher(spec: StudySpec) -> Searcher:
             return TpeSearcher(spec.space, spec.objective.goal, spec.seed)
         case Algorithm.HYPEROPT_TPE | Algorithm.HYPEROPT_ANNEAL | Algorithm.RAY:
             return _vendors_searcher(spec)
+        case Algorithm.GRADIENT:
+            from searchd.searchers.gradient import GradientSearcher  # noqa: PLC0415  # SciPy again
+
+            return GradientSearcher(spec)
         case _:
             raise ValueError(f"{spec.search.algorithm} is not built yet")
 

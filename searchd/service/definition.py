@@ -12,6 +12,7 @@ from searchd.domain.evaluation import Split
 from searchd.domain.fidelity import derived_ladder
 from searchd.domain.objective import Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
+from searchd.domain.search import Algorithm
 from searchd.domain.space import Parameter, SearchSpace
 from searchd.domain.study import Budget, StudySpec
 from searchd.ports.catalog import Inspection
@@ -167,12 +168,31 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
     if not draft.space.parameters:
         free = tuple(p for p in card.space.parameters if p.name not in draft.fixed)
         yield from algorithm_violations(SearchSpace(free), draft.search.algorithm)
+    if draft.search.algorithm is Algorithm.GRADIENT:
+        yield from _without_gradients(draft, card)
     if not card.checkpoints and _pauses(_scheduler(draft, card), draft):
         yield Violation(
             "scheduler.mode",
             f"{card.name} keeps no checkpoints, so a paused trial would be lost",
             "use mode: stopping, a ladder that climbs by folds only, or ctx.keep in the trainable",
         )
+
+
+def _without_gradients(draft: StudyDraft, card: Card) -> Iterator[Violation]:
+    """What leaves a search by gradients without any, or what it does not heed."""
+    otherwise = "use another search.algorithm, such as bayesian"
+    metric = draft.objectives[0].metric if draft.objectives else next(iter(card.metrics), "")
+    if not card.gradients:
+        yield Violation("search.algorithm", f"{card.name} reports no gradients", otherwise)
+    elif metric in card.metrics and metric not in card.gradients:
+        message = f"{card.name} reports no gradients of {metric!r}"
+        yield Violation("objectives[0].metric", message, f"choose {' or '.join(card.gradients)}, or {otherwise}")
+    space = draft.space if draft.space.parameters else card.space
+    if all(p.name in draft.fixed for p in space.continuous()):
+        message = "has no continuous parameter for a search by gradients to take steps in"
+        yield Violation("search_space", message, f"give one a uniform or loguniform domain, or {otherwise}")
+    if draft.limits or draft.space.constraints:
+        yield Violation("constraints", "a search by gradients does not heed any", f"leave them out, or {otherwise}")
 
 
 def _against_cluster(draft: StudyDraft, nodes: Sequence[Node]) -> Iterator[Violation]:

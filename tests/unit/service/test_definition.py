@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidStudy, Violation
 from searchd.domain.evaluation import Evaluation, Split
 from searchd.domain.fidelity import Fidelity
-from searchd.domain.objective import Goal, Objective
+from searchd.domain.objective import Goal, Limit, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
@@ -223,6 +224,44 @@ def test_grid_over_an_interval_is_refused_unless_it_is_fixed() -> None:
     draft = replace(DRAFT, search=Search(Algorithm.GRID))
     assert _paths(draft, around) == ["search_space.lr.uniform"]
     assert _define(replace(draft, fixed={"lr": 0.5}), around).space.names() == ("n",)
+
+
+STEEP = replace(CARD, metrics={"loss": Goal.MINIMIZE, "accuracy": Goal.MAXIMIZE}, gradients=("loss",))
+CLIMBED = Search(Algorithm.GRADIENT)
+LOSS = Objective("loss", Goal.MINIMIZE)
+COUNT = SearchSpace((Parameter("lr", Float(0.0, 1.0, step=0.1)), Parameter("optimizer", Choice(("sgd", "adam")))))
+
+
+def test_a_search_by_gradients_keeps_those_of_the_continuous_parameters() -> None:
+    """With a trainable that declares them, the study keeps the derivatives of its objective; one beside the other."""
+    spec = _define(replace(DRAFT, search=CLIMBED), replace(AROUND, cards={"torch_cnn": STEEP}))
+    assert spec.others == ("d loss/d lr", "d loss/d momentum")
+
+
+@pytest.mark.parametrize(
+    ("change", "card", "paths"),
+    [
+        ({}, CARD, ["search.algorithm"]),
+        ({"objectives": (Objective("accuracy", Goal.MAXIMIZE),)}, STEEP, ["objectives[0].metric"]),
+        ({"space": COUNT}, STEEP, ["search_space"]),
+        ({"fixed": {"lr": 0.1, "momentum": 0.9}}, STEEP, ["search_space"]),
+        ({"limits": (Limit("accuracy", at_least=0.9),)}, STEEP, ["constraints"]),
+        ({"space": replace(CARD.space, constraints=("momentum <= lr",))}, STEEP, ["constraints"]),
+    ],
+)
+def test_what_a_search_by_gradients_cannot_follow_is_refused(
+    change: dict[str, Any], card: Card, paths: list[str]
+) -> None:
+    """No gradients, none of the objective, no continuous parameter or constraints: each is named, with a remedy."""
+    around = replace(AROUND, cards={"torch_cnn": card})
+    assert _paths(replace(DRAFT, search=CLIMBED, **change), around) == paths
+
+
+def test_a_search_by_gradients_follows_one_objective() -> None:
+    """Two objectives are refused."""
+    objectives = (LOSS, Objective("accuracy", Goal.MAXIMIZE))
+    around = replace(AROUND, cards={"torch_cnn": STEEP})
+    assert "search.algorithm" in _paths(replace(DRAFT, search=CLIMBED, objectives=objectives), around)
 
 
 def test_ray_tune_forms_take_any_names() -> None:

@@ -277,4 +277,5 @@ cards = st.builds(
     checkpoints=st.booleans(),
     folds=st.booleans(),
     code=texts,
+    gradients=st.lists(names, max_size=2).map(tuple),
 )
