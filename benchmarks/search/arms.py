@@ -55,8 +55,10 @@ def make_arm(name: str, task: Task, seed: int, trials: int) -> Arm | None:
     Raises:
         ValueError: there is no such arm.
     """
-    if name == OURS or name in SINGLE:
-        return _ours(Algorithm(name.removeprefix(OURS).lstrip("_") or Algorithm.BAYESIAN), task, seed, trials)
+    if name == OURS:
+        return SearcherArm(study(Algorithm.BAYESIAN, task, seed, trials))
+    if name in SINGLE:
+        return _single(Algorithm(name.removeprefix(f"{OURS}_")), task, seed, trials)
     several = len(task.objectives) > 1
     if name in _SAMPLERS:
         return None if several and name == "optuna_cmaes" else OptunaArm(_SAMPLERS[name](seed), task)
@@ -99,7 +101,7 @@ def _observed(number: TrialNumber, of: Suggestion, state: TrialState, values: Va
     return Observation(number, of.parameters, state, values[:1], values[1:], seconds=seconds, note=of.note)
 
 
-def _ours(algorithm: Algorithm, task: Task, seed: int, trials: int) -> SearcherArm | None:
+def _single(algorithm: Algorithm, task: Task, seed: int, trials: int) -> SearcherArm | None:
     try:
         return SearcherArm(study(algorithm, task, seed, trials))
     except ValueError:
@@ -176,5 +178,3 @@ class RandomArm:
 
     def tell(self, number: int, values: Values) -> None:
         """Chance does not learn."""
-
-

@@ -1,7 +1,7 @@
 """Four functions of the BBOB suite in five dimensions, each instance with its own optimum and rotations.
 
-Hansen, Finck, Ros and Auger, "Real-Parameter Black-Box Optimization Benchmarking 2009: Noiseless Functions Definitions",
-INRIA RR-6829. The least value is 0: the arbitrary offset of the definitions is left out.
+Hansen, Finck, Ros and Auger, "Real-Parameter Black-Box Optimization Benchmarking 2009: Noiseless Functions
+Definitions", INRIA RR-6829. The least value is 0: the arbitrary offset of the definitions is left out.
 """
 
 from collections.abc import Callable

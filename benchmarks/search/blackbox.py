@@ -1,10 +1,10 @@
 """Plain black-box search: ours against Optuna, hyperopt and chance on closed-form tasks.
 
-Regrets are divided by the mean of chance's at the same trial; an arm's area is the mean of that over a study's trials, and
-last_regret its end. A ratio searchd/PEER is the geometric mean over tasks of the peer's median area over ours, so more is
-better, with a bootstrap interval in ratio_low and ratio_high. A rank is an arm's among searchd and its peers, averaged
-over trials, seeds and tasks. wins, ties and losses count tasks by Wilcoxon's test over paired seeds at p < 0.05, which
-wilcoxon_p has for all pairs together. An arm that is missing from a task refuses it. batch_N asks N at once and tells
+Regrets are divided by the mean of chance's at the same trial; an arm's area is the mean of that over a study's trials,
+and last_regret its end. A ratio searchd/PEER is the geometric mean over tasks of the peer's median area over ours, so
+more is better, with a bootstrap interval from ratio_low to ratio_high. A rank is an arm's among searchd and its peers,
+averaged over trials, seeds and tasks. wins, ties and losses count tasks by Wilcoxon's test over paired seeds at
+p < 0.05; wilcoxon_p is of all pairs together. An arm that is missing from a task refuses it. batch_N asks for N at once and tells
 them at once; async_N keeps N slots busy with trials of random length.
 """
 
@@ -94,9 +94,7 @@ def _one_slot(outcomes: Outcomes) -> tuple[list[Ratio], list[Figure]]:
     peers = _comparisons(curves)
     ratios = [Ratio(peer, found.ratio, Aim(1.0)) for peer, found in peers.items()]
     figures = [
-        Figure(f"{name}_{peer}", value, unit)
-        for peer, found in peers.items()
-        for name, value, unit in _details(found)
+        Figure(f"{name}_{peer}", value, unit) for peer, found in peers.items() for name, value, unit in _details(found)
     ]
     ranks = _ranks(curves)
     others = [rank for arm, rank in ranks.items() if arm != OURS]

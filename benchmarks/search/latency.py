@@ -1,9 +1,9 @@
 """How long searchers let others wait, in their real process.
 
-perform_ms is what the service's loop spends: handing over a command, or taking an answer. ask_ms is from an Ask to its
-answer, the result of a trial told just before, by searcher and number of trials known; PATIENCE means that no answer came
-for so long. slots_waiting is the share of slot time without work while eight slots train trials of a second, suggestions
-asked for ahead as the conductor does.
+perform_ms is what the service's loop spends: handing over a command, or taking an answer. ask_ms is from an Ask, the
+result of a trial told just before, to its answer, by searcher and number of trials known; 1e+04 means that none came
+in 10 s, or in 30 s after the study was opened. slots_waiting is the share of slot time without work while eight slots
+train trials of a second, suggestions asked for ahead as the conductor does.
 """
 
 import heapq
@@ -149,7 +149,7 @@ class Desk:
 
 
 class _Slots:
-    """Slots that train by the clock, kept supplied as the conductor does: it asks for as many ahead as there are slots."""
+    """Slots that train by the clock, supplied as the conductor does: as many suggestions ahead as there are slots."""
 
     def __init__(self, desk: Desk, known: int, trials: int) -> None:
         self._desk = desk

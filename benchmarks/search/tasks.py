@@ -1,4 +1,4 @@
-"""Search tasks in closed form whose optimum is known, all to be minimised. What is random in a task is its instance's."""
+"""Search tasks in closed form with known optima, all to be minimised. What is random in a task is its instance's."""
 
 import math
 import random
@@ -182,11 +182,11 @@ def conditional(instance: int) -> Task:
                     bowl += 0.03 * (math.log10(parameters["gamma"]) - gamma) ** 2
                 if parameters["kernel"] == "poly":
                     bowl += 0.01 * abs(parameters["degree"] - 3)
-                return floors[parameters["kernel"]] + bowl
+                return float(floors[parameters["kernel"]] + bowl)
             case "forest":
                 bowl = 0.001 * (parameters["depth"] - depth) ** 2 + 0.1 * (parameters["share"] - share) ** 2
-                return floors["forest"] + bowl + 0.2 / parameters["trees"]
-        return floors["ridge"] + 0.01 * (math.log10(parameters["alpha"]) - alpha) ** 2
+                return float(floors["forest"] + bowl + 0.2 / parameters["trees"])
+        return float(floors["ridge"] + 0.01 * (math.log10(parameters["alpha"]) - alpha) ** 2)
 
     def when(parameter: str, *values: str) -> tuple[Condition, ...]:
         return (Condition(parameter, values),)
