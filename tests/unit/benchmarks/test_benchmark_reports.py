@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import NAMES, main
-from benchmarks.report import WIDTH, Aim, Figure, Ratio, Report, document, machine, table, write
+from benchmarks.report import WIDTH, Aim, Figure, Ratio, Report, document, machine, markdown, table, write
 from benchmarks.scale import Size, run
 
 REPORT = Report(
@@ -39,6 +39,41 @@ def test_an_aim_of_nothing_is_judged() -> None:
     """Where there should be none, what there is is how much the aim was missed by."""
     none = Aim(0, at_least=False)
     assert [none.verdict(count) for count in (0, 3)] == ["met", "missed by 3"]
+
+
+GRID = Report(
+    "search",
+    (Ratio("random", 2.0),),
+    tuple(Figure(f"area/{task}/arm_{i}", i + 0.5, "") for task in ("branin", "small") for i in range(9)),
+    ("a remark",),
+)
+
+
+def test_figures_named_as_cells_are_shown_as_a_grid() -> None:
+    """Cells of one title are a table by row and column, cut into blocks where it is too wide."""
+    lines = table(GRID).splitlines()
+    assert lines[2].split() == ["area", *(f"arm_{i}" for i in range(8))]
+    assert lines[3].split() == ["branin", *(f"{i}.5" for i in range(8))]
+    assert lines[5].split() == ["area", "arm_8"]
+    assert lines[-2].split() == ["small", "8.5"]
+    assert max(map(len, lines[1:])) <= WIDTH
+
+
+def test_a_grid_keeps_missing_cells_empty() -> None:
+    """A row without a column's value has nothing there, on paper and on the page."""
+    report = Report("search", (), (Figure("area/a/x", 1.0, ""), Figure("area/b/y", 2.0, "")))
+    assert table(report).splitlines()[-2].split() == ["a", "1"]
+    assert "| a | 1 |  |" in markdown([report])
+
+
+def test_a_page_has_the_machine_and_all_tables() -> None:
+    """The Markdown of a report says where it was measured, then ratios, then a table for each grid."""
+    page = markdown([GRID]).splitlines()
+    assert page[0] == "# search"
+    assert machine() in page[2]
+    assert "a remark" in page
+    assert page.index("| searchd/random | 2 | x |  |") < page.index("## area")
+    assert "| small | 0.5 | 1.5 | 2.5 | 3.5 | 4.5 | 5.5 | 6.5 | 7.5 | 8.5 |" in page
 
 
 def test_the_json_has_four_keys(tmp_path: Path) -> None:
