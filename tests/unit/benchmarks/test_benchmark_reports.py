@@ -1,13 +1,17 @@
 """The benchmarks' frame: what is printed and written, without measuring anything."""
 
+import importlib
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from benchmarks.__main__ import NAMES, main
 from benchmarks.report import WIDTH, Aim, Figure, Ratio, Report, document, machine, markdown, table, write
 from benchmarks.scale import Size, run
+from benchmarks.search import ALONE, SECTIONS, section
 
 REPORT = Report(
     "throughput",
@@ -86,6 +90,34 @@ def test_the_json_has_four_keys(tmp_path: Path) -> None:
         "ratios": {"searchd/bare_loop": 0.9, "searchd/ray_tune_fastest": 20.0},
         "figures": {"mb_per_study": 1.5, "solo_seconds": 1.49},
     }
+
+
+def test_the_command_writes_what_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run leaves its JSON and its page in the files that are named."""
+    module = ModuleType("benchmarks.throughput")
+    vars(module)["measure"] = lambda quick: GRID
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    numbers, page = tmp_path / "report.json", tmp_path / "report.md"
+    main(["throughput", "--json", str(numbers), "--markdown", str(page)])
+    assert json.loads(numbers.read_text())["figures"]["area/small/arm_8"] == 8.5
+    assert page.read_text() == markdown([GRID])
+
+
+def test_sections_of_search_make_one_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A section's module says in its first lines what its numbers are, and that is the report's remark."""
+    module = ModuleType("benchmarks.search.made_up", "What is\nmeasured.")
+    vars(module)["measure"] = lambda quick: ([Ratio("peer", 2.0)], [Figure("quick", quick, "")])
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    report = section("made_up", True)
+    assert report == Report(
+        "made_up", (Ratio("peer", 2.0),), (Figure("quick", 1, ""),), ("made_up: What is measured.",)
+    )
+
+
+@pytest.mark.parametrize("name", [ALONE, *SECTIONS])
+def test_every_section_can_be_measured(name: str) -> None:
+    """Each section that is listed is a module with something to measure."""
+    assert callable(importlib.import_module(f"benchmarks.search.{name}").measure)
 
 
 def test_names_are_unique_over_benchmarks() -> None:

@@ -137,7 +137,7 @@ def test_trials_at_which_chance_was_perfect_are_left_out() -> None:
 
 def test_a_searcher_process_is_asked_and_timed() -> None:
     """The desk of the latency section gets answers from the real process and notes what each call cost."""
-    calls: list[float] = []
+    calls = latency.Calls()
     desk = latency.Desk(calls)
     try:
         desk.open(Algorithm.RANDOM, 5, 8)
@@ -146,9 +146,9 @@ def test_a_searcher_process_is_asked_and_timed() -> None:
         desk.tell(TrialNumber(6), answer.suggestions[0], 1.0)
     finally:
         desk.close()
-    assert len(calls) == 4
+    assert (len(calls.opening), len(calls.usual)) == (3, 1)
 
 
 def test_a_searcher_that_cannot_be_made_has_no_latency() -> None:
     """An algorithm that refuses the study is left out instead of being reported."""
-    assert latency.asked(Algorithm.GRID, (1, 2), []) == {}
+    assert latency.asked(Algorithm.GRID, (1, 2), latency.Calls()) == {}
