@@ -3,9 +3,9 @@
 perform_ms is what the service's loop spends: handing over a command, or taking an answer; perform_ms_after_opening is
 the most that it spends on the command right after a study with trials was opened, when another thread holds the
 interpreter to pickle them. ask_ms is from an Ask, the result of a trial told just before, to its answer, by searcher
-and number of trials known; 1e+04 means that none came in 10 s, or in 20 s after the study was opened. slots_waiting is the
-share of slot time without work while eight slots train trials of a second, suggestions asked for ahead as the conductor
-does.
+and number of trials known; 1e+04 means that none came in 10 s, or in 20 s after the study was opened. slots_waiting
+is the share of slot time without work while eight slots train trials of a second, suggestions asked for ahead as the
+conductor does.
 """
 
 import heapq
