@@ -1,14 +1,15 @@
 """Plain black-box search: ours against Optuna, hyperopt and chance on closed-form tasks.
 
-Regrets are divided by the mean of chance's at the same trial; an arm's area is the mean of that over a study's trials,
-and last_regret its end. A ratio searchd/PEER is the geometric mean over tasks of the peer's median area over ours, so
-more is better, with a bootstrap interval from ratio_low to ratio_high. A rank is an arm's among searchd and its peers,
-averaged over trials, seeds and tasks. wins, ties and losses count tasks by Wilcoxon's test over paired seeds at
-p < 0.05; wilcoxon_p is of all pairs together. An arm that is missing from a task refuses it. batch_N asks for N at
-once and tells them at once; async_N keeps N slots busy with trials of random length.
+Regrets are divided by the mean of chance's at the same trial; an arm's area is the mean of that over a study's
+trials, and last_regret its end. A ratio searchd/PEER is the geometric mean over tasks of the peer's median area over
+ours, so more is better, with a bootstrap interval from ratio_low to ratio_high; last_regret_ratio is the same of last
+regrets. A rank is an arm's among searchd and its peers, averaged over trials, seeds and tasks. wins, ties and losses
+count tasks by Wilcoxon's test over paired seeds at p < 0.05; wilcoxon_p is of all pairs together. An arm that is
+missing from a task refuses it. batch_N asks for N at once and tells them at once; async_N keeps N slots busy with
+trials of random length.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -22,6 +23,10 @@ from benchmarks.search.suite import BATCH, suite
 
 DISCRETE = ("categorical", "small")
 """Tasks whose configurations can be repeated; among reals none comes twice."""
+
+
+RESOLUTION = 1e-3
+"""Last regrets below this share of chance's are not told apart when they are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ def _one_slot(outcomes: Outcomes) -> tuple[list[Ratio], list[Figure]]:
     figures = [
         Figure(f"{name}_{peer}", value, unit) for peer, found in peers.items() for name, value, unit in _details(found)
     ]
+    ends = _comparisons(curves, _lasts_above_resolution)
+    figures += [Figure(f"last_regret_ratio_{peer}", found.ratio, "x") for peer, found in ends.items()]
     ranks = _ranks(curves)
     others = [rank for arm, rank in ranks.items() if arm != OURS]
     figures += [Figure("anytime_rank_best_peer", min(others), "")]
@@ -156,9 +163,15 @@ def _lasts(curve: Array) -> Array:
     return curve[:, -1]
 
 
-def _comparisons(curves: Mapping[str, Mapping[str, Array]]) -> dict[str, Comparison]:
+def _lasts_above_resolution(curve: Array) -> Array:
+    return np.maximum(curve[:, -1], RESOLUTION)
+
+
+def _comparisons(
+    curves: Mapping[str, Mapping[str, Array]], cell: Callable[[Array], Array] = _areas
+) -> dict[str, Comparison]:
     def of(arm: str) -> dict[str, Array]:
-        return {task: _areas(arms[arm]) for task, arms in curves.items() if arm in arms}
+        return {task: cell(arms[arm]) for task, arms in curves.items() if arm in arms}
 
     return {peer: compared(of(OURS), of(peer), np.random.default_rng(0)) for peer in PEERS}
 

@@ -124,6 +124,7 @@ def test_the_names_of_the_result_are_stable() -> None:
     assert found["anytime_rank_best_peer"] == pytest.approx((3.5 + 4) / 2)
     assert (found["wins_optuna_tpe"], found["ties_optuna_tpe"]) == (0, len(suite(0)))
     assert found["area/branin/searchd"] == pytest.approx(0.75)
+    assert found["last_regret_ratio_random"] == pytest.approx(2.0)
     assert found["last_regret/branin/searchd_tpe"] == pytest.approx(1.0)
     assert (found["duplicates/small/optuna_gp"], found["async_2/random/losses"]) == (3, 0)
 
