@@ -1,7 +1,7 @@
 """From a draft to a definition: fill in what the trainable and the data decide, and find everything that is wrong."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from searchd.domain.card import Card
@@ -17,14 +17,24 @@ from searchd.domain.study import Budget, StudySpec
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import Node
 
+VendorCheck = Callable[[StudyDraft, SearchSpace], Iterable[Violation]]
+"""What is wrong with the vendors' algorithms that a draft names, for the space that is to be searched."""
+
+
+def any_vendor(draft: StudyDraft, space: SearchSpace) -> Iterable[Violation]:  # noqa: ARG001  # a VendorCheck
+    """Finds nothing wrong, where nobody knows the vendors."""
+    return ()
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a definition is checked against: the trainables, the inspected dataset (None without one), the cluster."""
+    """What a definition is checked against: the trainables, the inspected dataset (None without one), the cluster, and
+    what is known of vendors."""
 
     cards: Mapping[str, Card]
     inspection: Inspection | None
     nodes: Sequence[Node]
+    vendors: VendorCheck = any_vendor
 
 
 def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) -> StudySpec:
@@ -42,7 +52,9 @@ def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) 
     unknown = () if card is not None else (_unknown_trainable(draft.trainable, around.cards),)
     data = () if around.inspection is None else around.inspection.violations
     fitting = () if card is None else _against_card(draft, card)
-    violations = merged(found, unknown, draft_violations(draft), fitting, data, _against_cluster(draft, around.nodes))
+    named = around.vendors(draft, draft.space if draft.space.parameters or card is None else card.space)
+    cluster = _against_cluster(draft, around.nodes)
+    violations = merged(found, unknown, draft_violations(draft), fitting, named, data, cluster)
     if card is None or violations:
         raise InvalidStudy(violations)
     return _completed(draft, card, around.inspection)
@@ -102,8 +114,8 @@ def _scheduler(draft: StudyDraft, card: Card) -> Scheduler:
     if scheduler is None:
         scheduler = Scheduler(SchedulerAlgorithm.ASHA if climbs else SchedulerAlgorithm.NONE)
     if not climbs:
-        scheduler = replace(scheduler, algorithm=SchedulerAlgorithm.NONE)
-    mode = draft.mode
+        scheduler = replace(scheduler, algorithm=SchedulerAlgorithm.NONE, ray="")
+    mode = SchedulerMode.STOPPING if scheduler.algorithm is SchedulerAlgorithm.RAY else draft.mode
     if mode is None:
         mode = SchedulerMode.PROMOTION if card.checkpoints or top.epochs == 1 else SchedulerMode.STOPPING
     return replace(scheduler, mode=mode)
