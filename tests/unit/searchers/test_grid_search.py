@@ -30,7 +30,7 @@ class TestGrid(SearcherContract):
 
 def test_ends_when_all_combinations_were_given() -> None:
     """Trial 64 gets the last of 64 combinations; trial 65 and later get None."""
-    grid = GridSearcher(DISCRETE, default_first=False)
+    grid = GridSearcher(DISCRETE)
     assert len({key(suggested(grid, n) or {}) for n in range(1, 65)}) == 64
     assert suggested(grid, 65) is None
     assert suggested(grid, 1000) is None
@@ -47,9 +47,9 @@ def asked_from(grid: GridSearcher, first: int) -> list[str]:
 
 def test_a_default_configuration_as_trial_1_displaces_nothing() -> None:
     """Where trial 1 is another configuration, the 64 combinations come as trials 2 to 65, told of trial 1 or not."""
-    told = GridSearcher(DISCRETE, default_first=True)
+    told = GridSearcher(DISCRETE)
     told.tell([observed(1, {"units": 5}, 0.5, TrialState.COMPLETED)])
-    for grid in (told, GridSearcher(DISCRETE, default_first=True)):
+    for grid in (told, GridSearcher(DISCRETE)):
         given = asked_from(grid, 2)
         assert len(given) == 64
         assert len(set(given)) == 64
@@ -57,8 +57,8 @@ def test_a_default_configuration_as_trial_1_displaces_nothing() -> None:
 
 def test_a_default_configuration_that_starts_the_grid_is_not_repeated() -> None:
     """Where trial 1 was the first combination anyway, 63 are left."""
-    grid = GridSearcher(DISCRETE, default_first=True)
-    first = suggested(GridSearcher(DISCRETE, default_first=False), 1)
+    grid = GridSearcher(DISCRETE)
+    first = suggested(GridSearcher(DISCRETE), 1)
     assert first is not None
     grid.tell([observed(1, first, 0.5, TrialState.COMPLETED)])
     assert len(asked_from(grid, 2)) == 63
@@ -66,7 +66,7 @@ def test_a_default_configuration_that_starts_the_grid_is_not_repeated() -> None:
 
 def test_a_trainable_without_default_configuration_repeats_nothing() -> None:
     """Where trial 1 was asked for, nothing was displaced, whatever the study says of default configurations."""
-    assert len(asked_from(GridSearcher(DISCRETE, default_first=True), 1)) == 64
+    assert len(asked_from(GridSearcher(DISCRETE), 1)) == 64
 
 
 def test_refuses_a_continuous_space() -> None:
@@ -78,5 +78,5 @@ def test_refuses_a_continuous_space() -> None:
 
 def test_is_a_searcher() -> None:
     """The class fits the port."""
-    searcher: Searcher = GridSearcher(DISCRETE, default_first=False)
+    searcher: Searcher = GridSearcher(DISCRETE)
     assert suggested(searcher, 1) is not None
