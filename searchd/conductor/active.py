@@ -3,13 +3,13 @@
 from collections import deque
 from dataclasses import dataclass, replace
 
+from searchd.conductor.standing import Standing
 from searchd.domain.evaluation import Score
 from searchd.domain.fidelity import Fidelity
-from searchd.domain.leaderboard import rung_scores
 from searchd.domain.measurement import Measurement, is_finite
-from searchd.domain.objective import Goal, dominates, signed_values
+from searchd.domain.objective import Goal
 from searchd.domain.scheduler import SchedulerAlgorithm, SchedulerMode
-from searchd.domain.study import Best, FrontPoint, Progress, Study, StudyState
+from searchd.domain.study import Progress, Study, StudyState
 from searchd.domain.trial import (
     FoldRun,
     FoldRunKey,
@@ -18,7 +18,6 @@ from searchd.domain.trial import (
     Trial,
     TrialNumber,
     TrialState,
-    objective_values,
 )
 from searchd.ports.engine import Task, WorkerId
 from searchd.ports.scheduler import Scheduler
@@ -50,15 +49,6 @@ class Scored:
     others: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Incumbent:
-    """The best trial that completed a rung: its mean and its fold scores, shape (rung.folds,)."""
-
-    trial: TrialNumber
-    mean: float
-    scores: tuple[float, ...]
-
-
 class ActiveStudy:
     """A study that has not ended. ``put`` and ``measured`` apply facts; everything else is derived or transient."""
 
@@ -86,7 +76,7 @@ class ActiveStudy:
         )
         self.trials: dict[TrialNumber, Trial] = {}
         """Trials that have not ended."""
-        self.incumbents: list[Incumbent | None] = [None] * len(self.ladder)
+        self.standing = Standing(spec, self.ladder, study.progress)
         self.traces: dict[tuple[TrialNumber, int], Trace] = {}
         self.next_number = TrialNumber(1)
         """The number to ask for next; trials exist for those below, or suggestions, or they are being asked for."""
@@ -99,8 +89,6 @@ class ActiveStudy:
         """Those, and the ones that were stopped on it."""
         self.climbing: set[TrialNumber] = set()
         """Searched trials that are running."""
-        self.last_failure = ""
-        """Why the last trial that failed did."""
 
         self.suggestions: deque[tuple[TrialNumber, Suggestion]] = deque()
         self.asking: deque[tuple[TrialNumber, ...]] = deque()
@@ -115,13 +103,8 @@ class ActiveStudy:
         self.told: dict[TrialNumber, Observation] = {}
         self.serving: set[WorkerId] = set()
         self.segment_seconds: float | None = None
-        self.epochs = progress.epochs
-        self.full_epochs = progress.full_epochs
+        self.epochs, self.full_epochs = progress.epochs, progress.full_epochs
         self.train_seconds = progress.train_seconds
-        self.best = progress.best
-        self.default_score = progress.default_score
-        self.front = {point.trial: point.values for point in progress.front}
-        self.worst = progress.worst
         self.search_log = progress.search_log
         self.since_best = progress.since_best
         self.progress_stale = False
@@ -140,12 +123,15 @@ class ActiveStudy:
         self.counts[trial.state] = self.counts.get(trial.state, 0) + 1
         for rung in range(old.rung if old else 0, trial.rung):
             self.rungs[rung] += 1
-        best = self.best
+        best = self.standing.best
         self.progress_stale = True
         self._remember(trial, old.rung if old else 0)
         if trial.state.ended:
             self.full_epochs += self.ladder[-1].folds * self.ladder[-1].epochs
-            self.since_best = 0 if self.best is not best else self.since_best + 1
+        if self.standing.best is not best:
+            self.since_best = 0
+        elif (old is None or not old.rung) and (trial.rung or trial.state.ended):
+            self.since_best += 1
 
     def restore(self, trial: Trial) -> None:
         """Take in a stored trial at recovery; counts come from the stored progress."""
@@ -157,14 +143,11 @@ class ActiveStudy:
                 self.scheduler.forget(trial.number, rung)
 
     def _remember(self, trial: Trial, considered: int) -> None:
-        for rung in range(considered, trial.rung):
-            self._consider(trial, rung)
+        self.standing.consider(trial, considered)
         if trial.state is TrialState.COMPLETED and trial.origin is not Origin.DEFAULT:
             self.finishers += 1
         if trial.state.ended and trial.rung >= len(self.ladder) - 1 and trial.origin is not Origin.DEFAULT:
             self.contenders += 1
-        if trial.state in (TrialState.FAILED, TrialState.INFEASIBLE):
-            self.last_failure = f"trial {trial.number}: {trial.reason}"
         if trial.state is TrialState.RUNNING and trial.origin is not Origin.DEFAULT:
             self.climbing.add(trial.number)
         else:
@@ -209,41 +192,6 @@ class ActiveStudy:
             seconds += trace.seconds
         known = self.segment_seconds
         self.segment_seconds = seconds if known is None else 0.8 * known + 0.2 * seconds
-
-    def _consider(self, trial: Trial, rung: int) -> None:
-        """Compare with the best of a rung; of equals the lower number wins, so that the order does not matter."""
-        mean = trial.scores[rung]
-        top = rung == len(self.ladder) - 1
-        if top and trial.origin is Origin.DEFAULT:
-            self.default_score = mean
-        if not trial.feasible:
-            return
-        incumbent = self.incumbents[rung]
-        if incumbent is None or self._beats(trial, mean, incumbent.trial, incumbent.mean):
-            scores = rung_scores(trial, self.ladder[rung])
-            if scores is not None:
-                self.incumbents[rung] = Incumbent(trial.number, mean, scores)
-        if top:
-            if self.best is None or self._beats(trial, mean, self.best.trial, self.best.score):
-                self.best = Best(trial.number, mean)
-            self._consider_front(trial)
-
-    def _consider_front(self, trial: Trial) -> None:
-        """Take the trial into the Pareto front if nobody there dominates it, and drop whom it dominates."""
-        objectives = self.study.spec.objectives
-        if len(objectives) == 1:
-            return
-        values = objective_values(self.study.spec, trial)
-        signed = signed_values(objectives, values)
-        front = {number: signed_values(objectives, point) for number, point in self.front.items()}
-        worst = signed_values(objectives, self.worst or values)
-        self.worst = signed_values(objectives, tuple(map(min, signed, worst)))
-        if not any(dominates(point, signed) for point in front.values()):
-            kept = {number: self.front[number] for number, point in front.items() if not dominates(signed, point)}
-            self.front = dict(sorted({**kept, int(trial.number): values}.items()))
-
-    def _beats(self, trial: Trial, mean: float, other: int, other_mean: float) -> bool:
-        return self.goal.better(mean, other_mean) or (mean == other_mean and trial.number < other)
 
     # Derived
 
@@ -295,8 +243,17 @@ class ActiveStudy:
         return sum(map(len, self.asking))
 
     @property
+    def impatient(self) -> bool:
+        """Whether too many trials in a row have been no better than the best, so that no new one is to start."""
+        patience = self.study.spec.budget.patience
+        return patience is not None and self.since_best >= patience
+
+    @property
     def no_more_trials(self) -> bool:
-        """Whether no new trial can come: the budget is used or the space exhausted, and nothing is on its way."""
+        """Whether no new trial can come: the budget or the patience is used or the space exhausted, and nothing is on
+        its way."""
+        if self.impatient:
+            return True
         all_asked = self.exhausted or self.next_number > self.study.spec.budget.trials
         return all_asked and not self.suggestions and not self.asked
 
@@ -316,14 +273,14 @@ class ActiveStudy:
         return Progress(
             trials={state: n for state, n in self.counts.items() if n},
             rungs=tuple(self.rungs),
-            best=self.best,
-            default_score=self.default_score,
+            best=self.standing.best,
+            default_score=self.standing.default_score,
             busy=len(self.serving),
             epochs=self.epochs,
             full_epochs=self.full_epochs,
             train_seconds=self.train_seconds,
-            front=tuple(FrontPoint(number, values) for number, values in self.front.items()),
-            worst=self.worst,
+            front=self.standing.front,
+            worst=self.standing.worst,
             search_log=self.search_log,
             since_best=self.since_best,
         )

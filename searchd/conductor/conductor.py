@@ -8,7 +8,7 @@ from searchd.conductor import workers
 from searchd.conductor.active import ActiveStudy, observation, opened
 from searchd.conductor.cluster import IDLE_AFTER, Worker
 from searchd.conductor.dispatch import dispatch, expect_end, line_up
-from searchd.conductor.ending import BY_A_CALLER, WALL_TIME_OVER, conclude, stop
+from searchd.conductor.ending import BY_A_CALLER, WALL_TIME_OVER, conclude, keep_budget, stop
 from searchd.conductor.evaluation import queued
 from searchd.conductor.messages import (
     Answer,
@@ -335,6 +335,7 @@ class Conductor:
             mind.command(Tell(active.study.name, tuple(active.told.values())))
             active.told.clear()
         self._ask(active)
+        keep_budget(mind, active, now)
         conclude(mind, active, now)
         if active.progress_stale:
             active.progress_stale = False
@@ -343,6 +344,8 @@ class Conductor:
     def _ask(self, active: ActiveStudy) -> None:
         spec = active.study.spec
         if not (active.search_open and active.hands_out) or active.exhausted or self._mind.draining:
+            return
+        if active.impatient:
             return
         ahead = AHEAD
         if spec.search.algorithm.adaptive:

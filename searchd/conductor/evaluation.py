@@ -242,7 +242,7 @@ def _verdict(active: ActiveStudy, trial: Trial, mean: float) -> Verdict:
 def _raced(mind: Mind, active: ActiveStudy, trial: Trial, scores: dict[int, float], now: datetime) -> Trial:
     """The trial, ended if its race is lost."""
     rule = active.study.spec.evaluation.racing
-    incumbent = active.incumbents[trial.rung]
+    incumbent = active.standing.incumbents[trial.rung]
     if (
         scores
         and rule is not Racing.NONE
@@ -309,7 +309,7 @@ def has_work(active: ActiveStudy) -> bool:
         active.hands_out
         and (
             active.ready
-            or active.suggestions
+            or (active.suggestions and not active.impatient)
             or active.extra
             or active.scheduler.promotable() is not None
             or (finishing(active) and active.scheduler.best_paused() is not None)
@@ -370,7 +370,7 @@ def _promoted(mind: Mind, active: ActiveStudy, now: datetime) -> Trial | None:
 
 
 def _new(active: ActiveStudy, now: datetime) -> Trial | None:
-    if not active.suggestions:
+    if not active.suggestions or active.impatient:
         return None
     number, suggestion = active.suggestions.popleft()
     trial = Trial(active.study.name, number, suggestion.parameters, Origin.SEARCH, created_at=now, note=suggestion.note)

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
-from searchd.domain.errors import InvalidArgument
+from searchd.domain.errors import InvalidArgument, Violation
 from searchd.domain.facts import Event, StudyPut
 from searchd.domain.study import StudyName
 from searchd.domain.trial import TrialNumber
@@ -17,7 +17,8 @@ from searchd.v1 import study_service_pb2 as studies
 from searchd.v1 import system_service_pb2 as system
 from searchd.v1 import trainable_service_pb2 as trainables
 from searchd.v1 import trial_service_pb2 as trials
-from searchd.wire import codec
+from searchd.v1.study_pb2 import Study as Definition
+from searchd.wire import codec, likeness
 from searchd.wire.values import encode_enum
 
 DEFAULT_TOP = 10
@@ -41,18 +42,29 @@ class StudyServicer:
         if size > MAX_DEFINITION_BYTES:
             reason = f"the definition takes {size} bytes"
             raise InvalidArgument("study", reason, f"keep it below {MAX_DEFINITION_BYTES}; data belongs into files")
-        draft, violations = codec.decode_draft(request.study)
+        definition, of_like = await self._likened(project, request.study)
+        draft, violations = codec.decode_draft(definition)
         of_id = names.study_id_violations(request.study_id)
         study = await self._studies.create(
             project,
             "" if of_id else request.study_id,
             draft,
-            (*of_id, *violations),
+            (*of_id, *of_like, *violations),
             request_id=names.request_id_of(request.request_id),
             digest=names.digest_of(request),
             validate_only=request.validate_only,
         )
         return studies.CreateStudyResponse(study=codec.encode_study(study))
+
+    async def _likened(self, project: str, study: Definition) -> tuple[Definition, tuple[Violation, ...]]:
+        """The definition with what it takes over from the study that it is like."""
+        if not study.like:
+            return study, ()
+        base = await self._studies.named(project, study.like)
+        if base is None:
+            remedy = "name a study that `searchd ls` lists, or leave it out"
+            return study, (Violation("like", f"there is no study {study.like!r}", remedy),)
+        return likeness.overlaid(codec.encode_spec(base.spec), base.name, study), ()
 
     async def get_study(self, request: studies.GetStudyRequest) -> studies.GetStudyResponse:
         """Read a study."""

@@ -13,8 +13,7 @@ from searchd.domain.errors import (
     StudyNotFound,
     Violation,
 )
-from searchd.domain.space import Parameters
-from searchd.domain.study import ID_PATTERN, Dataset, Study, StudyName, StudyState, study_name
+from searchd.domain.study import ID_PATTERN, Dataset, Progress, Study, StudyName, StudyState, study_name
 from searchd.domain.trial import Origin
 from searchd.ports.catalog import Catalog, Datasets, Inspection
 from searchd.ports.clock import Clock
@@ -22,6 +21,7 @@ from searchd.ports.store import Store
 from searchd.service.definition import Surroundings, chosen_split, define
 from searchd.service.desk import remembered
 from searchd.service.loop import Loop
+from searchd.service.warmth import named, unknown_studies, warmth
 
 
 class Studies:
@@ -79,15 +79,27 @@ class Studies:
         if draft.dataset is not None:
             inspection = await asyncio.to_thread(self._inspected, draft, draft.dataset)
         nodes = self._loop.conductor.mind.cluster.nodes
-        spec = define(draft, violations, Surroundings(cards, inspection, nodes))
+        unknown = await asyncio.to_thread(lambda: list(unknown_studies(self._store, project, draft.warm_start)))
+        spec = define(draft, (*violations, *unknown), Surroundings(cards, inspection, nodes))
         name = study_name(project, study_id) if study_id else await self._free_name(project, spec.trainable)
         card = cards[spec.trainable]
-        study = Study(name, spec, card.code, inspection.fingerprint if inspection else "", self._clock.now())
+        default = None
+        if card.default is not None:
+            default = {n: v for n, v in card.default.items() if n not in spec.fixed}
+        known = await asyncio.to_thread(warmth, self._store, project, spec, default)
+        study = Study(
+            name,
+            replace(spec, priors=known.priors),
+            card.code,
+            inspection.fingerprint if inspection else "",
+            self._clock.now(),
+            progress=Progress(search_log=known.remarks),
+        )
         if validate_only:
             return await self._as_it_would_be(study)
-        first: list[tuple[Parameters, Origin]] = []
-        if spec.search.default_first and card.default is not None:
-            first.append(({n: v for n, v in card.default.items() if n not in spec.fixed}, Origin.DEFAULT))
+        first = [(parameters, Origin.WARM_START) for parameters in known.best if parameters != default]
+        if spec.search.default_first and default is not None:
+            first.insert(0, (default, Origin.DEFAULT))
         return await self._loop.request(CreateStudy(study, tuple(first)), request_id, digest)
 
     async def get(self, name: StudyName) -> Study:
@@ -97,6 +109,10 @@ class Studies:
             StudyNotFound: there is none of that name.
         """
         return await asyncio.to_thread(self._store.study, name)
+
+    async def named(self, project: str, study: str) -> Study | None:
+        """A study by its full name or by its id in a project; None if there is none."""
+        return await self._find(named(project, study))
 
     async def list(
         self,

@@ -228,8 +228,9 @@ class MemoryStore:
         return heapq.nsmallest(limit, found, key=lambda trial: trial.number)
 
     def ranked(self, study: StudyName, limit: int) -> Sequence[Trial]:
-        """Up to ``limit`` trials that completed a rung, best first: more completed rungs, then the better mean of
-        the highest one (in the study's direction), then the lower number.
+        """Up to ``limit`` trials that completed a rung, best first: more completed rungs, then those that keep all
+        limits, then the better mean of the highest rung (in the study's direction), then the lower number.
+        Confirmations and tests are not among them.
 
         Raises:
             StudyNotFound: there is no such study.
@@ -237,8 +238,10 @@ class MemoryStore:
         with self._lock:
             shelf = self._shelf(study)
             goal = shelf.study.spec.objective.goal
-            found = [trial for trial in shelf.trials.values() if trial.scores]
-        return heapq.nsmallest(limit, found, key=lambda t: (-t.rung, -worth(goal, t.scores[-1]), t.number))
+            found = [trial for trial in shelf.trials.values() if trial.scores and not trial.origin.repeats]
+        return heapq.nsmallest(
+            limit, found, key=lambda t: (-t.rung, not t.feasible, -worth(goal, t.scores[-1]), t.number)
+        )
 
     def measurements(
         self, study: StudyName, trial: TrialNumber | None, after: MeasurementKey | None, limit: int

@@ -131,7 +131,7 @@ def trials_in_order(
 def trials_ranked(connection: Connection, study: StudyName, limit: int) -> Sequence[Trial]:
     """The best trials; see ``Store.ranked``."""
     _check_exists(connection, study)
-    best_first = (trials.c.rung.desc(), trials.c.score.desc(), trials.c.number)
+    best_first = (trials.c.rung.desc(), trials.c.feasible.desc(), trials.c.score.desc(), trials.c.number)
     return _trials(connection, study, select(trials).where(trials.c.rung > 0).order_by(*best_first).limit(limit))
 
 

@@ -267,8 +267,9 @@ class SqlStore:
             return reading.trials_in_order(connection, study, states, after, limit)
 
     def ranked(self, study: StudyName, limit: int) -> Sequence[Trial]:
-        """Up to ``limit`` trials that completed a rung, best first: more completed rungs, then the better mean of
-        the highest one (in the study's direction), then the lower number.
+        """Up to ``limit`` trials that completed a rung, best first: more completed rungs, then those that keep all
+        limits, then the better mean of the highest rung (in the study's direction), then the lower number.
+        Confirmations and tests are not among them.
 
         Raises:
             StudyNotFound: there is no such study.

@@ -126,8 +126,10 @@ trials = Table(
     # Number of completed rungs, and the mean score at the highest, signed so that larger is better.
     Column("rung", _WHOLE, nullable=False),
     Column("score", Float(53)),
+    # 1 if its means keep all limits of the study, else 0.
+    Column("feasible", Integer, nullable=False, server_default="1"),
     Column("body", Text, nullable=False),
-    Index("trials_by_rank", "study", "rung", "score", "number"),
+    Index("trials_by_rank", "study", "rung", "feasible", "score", "number"),
 )
 
 measurements = Table(

@@ -58,7 +58,7 @@ class _Upserts:
 @cache
 def _upserts(dialect: str) -> _Upserts:
     return _Upserts(
-        _upsert(dialect, trials, ("state", "rung", "score", "body")),
+        _upsert(dialect, trials, ("state", "rung", "feasible", "score", "body")),
         _upsert(dialect, measurements, ("attempt", "body"), counter="attempt"),
         _upsert(dialect, requests, ("digest", "study")),
     )
@@ -188,7 +188,9 @@ class _Batch:
             "study": trial.study,
             "number": trial.number,
             "state": trial.state.value,
-            "rung": trial.rung,
+            # What only repeats another trial's configuration is no candidate.
+            "rung": 0 if trial.origin.repeats else trial.rung,
+            "feasible": int(trial.feasible),
             "score": worth(goal, trial.scores[-1]) if trial.scores else None,
             "body": body,
         }

@@ -61,6 +61,26 @@ class _SearchAlgorithmEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper
     """A scrambled Sobol sequence."""
     SEARCH_ALGORITHM_TPE: _SearchAlgorithm.ValueType  # 4
     """Tree-structured Parzen estimator, Optuna's."""
+    SEARCH_ALGORITHM_BAYESIAN: _SearchAlgorithm.ValueType  # 5
+    """Chooses among the others by the space, the objectives, the results and the time that asking takes; the study's
+    search_log says what and why.
+    """
+    SEARCH_ALGORITHM_GP: _SearchAlgorithm.ValueType  # 6
+    """Gaussian process, Optuna's. Needs torch where the server runs."""
+    SEARCH_ALGORITHM_CMAES: _SearchAlgorithm.ValueType  # 7
+    """Covariance matrix adaptation; numeric parameters only."""
+    SEARCH_ALGORITHM_NSGA2: _SearchAlgorithm.ValueType  # 8
+    """Nondominated sorting genetic algorithm II, Optuna's."""
+    SEARCH_ALGORITHM_NSGA3: _SearchAlgorithm.ValueType  # 9
+    """Nondominated sorting genetic algorithm III, Optuna's."""
+    SEARCH_ALGORITHM_HYPEROPT_TPE: _SearchAlgorithm.ValueType  # 10
+    """Tree-structured Parzen estimator, hyperopt's."""
+    SEARCH_ALGORITHM_HYPEROPT_ANNEAL: _SearchAlgorithm.ValueType  # 11
+    """Simulated annealing, hyperopt's."""
+    SEARCH_ALGORITHM_GRADIENT: _SearchAlgorithm.ValueType  # 12
+    """Adam steps along gradients that the trainable reports as `d METRIC/d PARAMETER`."""
+    SEARCH_ALGORITHM_RAY: _SearchAlgorithm.ValueType  # 13
+    """A searcher of Ray Tune, named by ray_searcher."""
 
 class SearchAlgorithm(_SearchAlgorithm, metaclass=_SearchAlgorithmEnumTypeWrapper):
     """How configurations are proposed."""
@@ -75,6 +95,26 @@ SEARCH_ALGORITHM_SOBOL: SearchAlgorithm.ValueType  # 3
 """A scrambled Sobol sequence."""
 SEARCH_ALGORITHM_TPE: SearchAlgorithm.ValueType  # 4
 """Tree-structured Parzen estimator, Optuna's."""
+SEARCH_ALGORITHM_BAYESIAN: SearchAlgorithm.ValueType  # 5
+"""Chooses among the others by the space, the objectives, the results and the time that asking takes; the study's
+search_log says what and why.
+"""
+SEARCH_ALGORITHM_GP: SearchAlgorithm.ValueType  # 6
+"""Gaussian process, Optuna's. Needs torch where the server runs."""
+SEARCH_ALGORITHM_CMAES: SearchAlgorithm.ValueType  # 7
+"""Covariance matrix adaptation; numeric parameters only."""
+SEARCH_ALGORITHM_NSGA2: SearchAlgorithm.ValueType  # 8
+"""Nondominated sorting genetic algorithm II, Optuna's."""
+SEARCH_ALGORITHM_NSGA3: SearchAlgorithm.ValueType  # 9
+"""Nondominated sorting genetic algorithm III, Optuna's."""
+SEARCH_ALGORITHM_HYPEROPT_TPE: SearchAlgorithm.ValueType  # 10
+"""Tree-structured Parzen estimator, hyperopt's."""
+SEARCH_ALGORITHM_HYPEROPT_ANNEAL: SearchAlgorithm.ValueType  # 11
+"""Simulated annealing, hyperopt's."""
+SEARCH_ALGORITHM_GRADIENT: SearchAlgorithm.ValueType  # 12
+"""Adam steps along gradients that the trainable reports as `d METRIC/d PARAMETER`."""
+SEARCH_ALGORITHM_RAY: SearchAlgorithm.ValueType  # 13
+"""A searcher of Ray Tune, named by ray_searcher."""
 global___SearchAlgorithm = SearchAlgorithm
 
 class _SchedulerAlgorithm:
@@ -89,6 +129,14 @@ class _SchedulerAlgorithmEnumTypeWrapper(google.protobuf.internal.enum_type_wrap
     """Every trial is evaluated fully."""
     SCHEDULER_ALGORITHM_ASHA: _SchedulerAlgorithm.ValueType  # 2
     """Asynchronous successive halving (Li et al., MLSys 2020)."""
+    SCHEDULER_ALGORITHM_HYPERBAND: _SchedulerAlgorithm.ValueType  # 3
+    """Hyperband (Li et al., JMLR 2018): successive halving from several lowest rungs, asynchronously."""
+    SCHEDULER_ALGORITHM_MEDIAN: _SchedulerAlgorithm.ValueType  # 4
+    """Stops what is worse than the median of the others so far (Golovin et al., KDD 2017)."""
+    SCHEDULER_ALGORITHM_POPULATION: _SchedulerAlgorithm.ValueType  # 5
+    """Population-based training (Jaderberg et al., 2017). Needs checkpoints."""
+    SCHEDULER_ALGORITHM_RAY: _SchedulerAlgorithm.ValueType  # 6
+    """A scheduler of Ray Tune that decides by stopping, named by ray_scheduler."""
 
 class SchedulerAlgorithm(_SchedulerAlgorithm, metaclass=_SchedulerAlgorithmEnumTypeWrapper):
     """Which trials climb the ladder."""
@@ -99,6 +147,14 @@ SCHEDULER_ALGORITHM_NONE: SchedulerAlgorithm.ValueType  # 1
 """Every trial is evaluated fully."""
 SCHEDULER_ALGORITHM_ASHA: SchedulerAlgorithm.ValueType  # 2
 """Asynchronous successive halving (Li et al., MLSys 2020)."""
+SCHEDULER_ALGORITHM_HYPERBAND: SchedulerAlgorithm.ValueType  # 3
+"""Hyperband (Li et al., JMLR 2018): successive halving from several lowest rungs, asynchronously."""
+SCHEDULER_ALGORITHM_MEDIAN: SchedulerAlgorithm.ValueType  # 4
+"""Stops what is worse than the median of the others so far (Golovin et al., KDD 2017)."""
+SCHEDULER_ALGORITHM_POPULATION: SchedulerAlgorithm.ValueType  # 5
+"""Population-based training (Jaderberg et al., 2017). Needs checkpoints."""
+SCHEDULER_ALGORITHM_RAY: SchedulerAlgorithm.ValueType  # 6
+"""A scheduler of Ray Tune that decides by stopping, named by ray_scheduler."""
 global___SchedulerAlgorithm = SchedulerAlgorithm
 
 class _SchedulerMode:
@@ -564,6 +620,44 @@ class SearchSpace(google.protobuf.message.Message):
 global___SearchSpace = SearchSpace
 
 @typing.final
+class Constraint(google.protobuf.message.Message):
+    """What every trial must keep to: either a bound on a metric, or an expression over parameters."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: builtins.int
+    AT_MOST_FIELD_NUMBER: builtins.int
+    AT_LEAST_FIELD_NUMBER: builtins.int
+    EXPRESSION_FIELD_NUMBER: builtins.int
+    metric: builtins.str
+    """Name of a metric that the trainable declares; with exactly one of at_most and at_least."""
+    at_most: builtins.float
+    """The metric's greatest value."""
+    at_least: builtins.float
+    """The metric's smallest value."""
+    expression: builtins.str
+    """An expression over parameters such as `units_2 <= units_1`: numbers, text, parameters, arithmetic, comparisons, and,
+    or, not, abs, min, max and log. Without a metric. A configuration that does not meet it is not tried; one in which a
+    parameter that it names is inactive meets it.
+    """
+    def __init__(
+        self,
+        *,
+        metric: builtins.str = ...,
+        at_most: builtins.float | None = ...,
+        at_least: builtins.float | None = ...,
+        expression: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_at_least", b"_at_least", "_at_most", b"_at_most", "at_least", b"at_least", "at_most", b"at_most"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_at_least", b"_at_least", "_at_most", b"_at_most", "at_least", b"at_least", "at_most", b"at_most", "expression", b"expression", "metric", b"metric"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_at_least", b"_at_least"]) -> typing.Literal["at_least"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_at_most", b"_at_most"]) -> typing.Literal["at_most"] | None: ...
+
+global___Constraint = Constraint
+
+@typing.final
 class Dataset(google.protobuf.message.Message):
     """Where the rows come from. Exactly one of builtin and uri."""
 
@@ -576,6 +670,7 @@ class Dataset(google.protobuf.message.Message):
     GROUPS_FIELD_NUMBER: builtins.int
     ORDER_BY_FIELD_NUMBER: builtins.int
     FOLD_COLUMN_FIELD_NUMBER: builtins.int
+    TEST_FIELD_NUMBER: builtins.int
     builtin: builtins.str
     """Name of a dataset bundled with scikit-learn: breast_cancer, diabetes, digits, iris, wine."""
     uri: builtins.str
@@ -588,6 +683,10 @@ class Dataset(google.protobuf.message.Message):
     """Column that orders the rows in time; needed by the time series split."""
     fold_column: builtins.str
     """Column of given fold numbers; needed by the split of that name."""
+    test: builtins.float
+    """Share of the rows, in (0, 1), that no fold sees: the best configuration is tested on them once, at the end. Unset
+    means no test.
+    """
     @property
     def drop(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Columns that are not features."""
@@ -602,8 +701,11 @@ class Dataset(google.protobuf.message.Message):
         groups: builtins.str = ...,
         order_by: builtins.str = ...,
         fold_column: builtins.str = ...,
+        test: builtins.float | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["builtin", b"builtin", "drop", b"drop", "fold_column", b"fold_column", "groups", b"groups", "order_by", b"order_by", "target", b"target", "uri", b"uri"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_test", b"_test", "test", b"test"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_test", b"_test", "builtin", b"builtin", "drop", b"drop", "fold_column", b"fold_column", "groups", b"groups", "order_by", b"order_by", "target", b"target", "test", b"test", "uri", b"uri"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_test", b"_test"]) -> typing.Literal["test"] | None: ...
 
 global___Dataset = Dataset
 
@@ -615,17 +717,25 @@ class Objective(google.protobuf.message.Message):
 
     METRIC_FIELD_NUMBER: builtins.int
     GOAL_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
     metric: builtins.str
     """Name of a metric that the trainable declares."""
     goal: global___Goal.ValueType
     """Direction; required."""
+    target: builtins.float
+    """The study ends when a trial at the top rung is as good as this in every objective that has a target, and keeps all
+    limits. Unset means no target.
+    """
     def __init__(
         self,
         *,
         metric: builtins.str = ...,
         goal: global___Goal.ValueType = ...,
+        target: builtins.float | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["goal", b"goal", "metric", b"metric"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_target", b"_target", "target", b"target"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_target", b"_target", "goal", b"goal", "metric", b"metric", "target", b"target"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_target", b"_target"]) -> typing.Literal["target"] | None: ...
 
 global___Objective = Objective
 
@@ -637,18 +747,29 @@ class Search(google.protobuf.message.Message):
 
     ALGORITHM_FIELD_NUMBER: builtins.int
     DEFAULT_FIRST_FIELD_NUMBER: builtins.int
+    RAY_SEARCHER_FIELD_NUMBER: builtins.int
+    COST_AWARE_FIELD_NUMBER: builtins.int
     algorithm: global___SearchAlgorithm.ValueType
-    """Required."""
+    """Unset means bayesian."""
     default_first: builtins.bool
     """Whether trial 1 is the trainable's default configuration; unset means true."""
+    ray_searcher: builtins.str
+    """Name of a Ray Tune searcher, such as hyperopt; only with SEARCH_ALGORITHM_RAY. Files write algorithm: ray:hyperopt."""
+    cost_aware: builtins.bool
+    """Whether improvement per second of training is looked for, rather than per trial. Only with bayesian."""
     def __init__(
         self,
         *,
-        algorithm: global___SearchAlgorithm.ValueType = ...,
+        algorithm: global___SearchAlgorithm.ValueType | None = ...,
         default_first: builtins.bool | None = ...,
+        ray_searcher: builtins.str = ...,
+        cost_aware: builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_default_first", b"_default_first", "default_first", b"default_first"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_default_first", b"_default_first", "algorithm", b"algorithm", "default_first", b"default_first"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_algorithm", b"_algorithm", "_default_first", b"_default_first", "algorithm", b"algorithm", "default_first", b"default_first"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_algorithm", b"_algorithm", "_default_first", b"_default_first", "algorithm", b"algorithm", "cost_aware", b"cost_aware", "default_first", b"default_first", "ray_searcher", b"ray_searcher"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_algorithm", b"_algorithm"]) -> typing.Literal["algorithm"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_default_first", b"_default_first"]) -> typing.Literal["default_first"] | None: ...
 
 global___Search = Search
@@ -663,24 +784,42 @@ class Scheduler(google.protobuf.message.Message):
     ETA_FIELD_NUMBER: builtins.int
     MODE_FIELD_NUMBER: builtins.int
     MIN_EPOCHS_FIELD_NUMBER: builtins.int
+    METRIC_FIELD_NUMBER: builtins.int
+    BRACKETS_FIELD_NUMBER: builtins.int
+    RAY_SCHEDULER_FIELD_NUMBER: builtins.int
     algorithm: global___SchedulerAlgorithm.ValueType
-    """Required."""
+    """Unset means asha."""
     eta: builtins.int
     """Reduction factor, at least 2; unset means 3."""
     mode: global___SchedulerMode.ValueType
     """Unset means promotion, or stopping for a trainable without checkpoints."""
     min_epochs: builtins.int
     """Fewest epochs of the lowest derived rung, at least 1; unset means 1."""
+    metric: builtins.str
+    """The objective that decides; required with several objectives and a ladder to climb. Unset means the first."""
+    brackets: builtins.int
+    """Brackets of ASHA, at least 1: trials of bracket b are asked for the first time at rung b. Unset means 1."""
+    ray_scheduler: builtins.str
+    """Name of a Ray Tune scheduler, such as median_stopping_rule; only with SCHEDULER_ALGORITHM_RAY. Files write
+    algorithm: ray:median_stopping_rule.
+    """
     def __init__(
         self,
         *,
-        algorithm: global___SchedulerAlgorithm.ValueType = ...,
+        algorithm: global___SchedulerAlgorithm.ValueType | None = ...,
         eta: builtins.int | None = ...,
         mode: global___SchedulerMode.ValueType | None = ...,
         min_epochs: builtins.int | None = ...,
+        metric: builtins.str = ...,
+        brackets: builtins.int | None = ...,
+        ray_scheduler: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_eta", b"_eta", "_min_epochs", b"_min_epochs", "_mode", b"_mode", "eta", b"eta", "min_epochs", b"min_epochs", "mode", b"mode"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_eta", b"_eta", "_min_epochs", b"_min_epochs", "_mode", b"_mode", "algorithm", b"algorithm", "eta", b"eta", "min_epochs", b"min_epochs", "mode", b"mode"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_algorithm", b"_algorithm", "_brackets", b"_brackets", "_eta", b"_eta", "_min_epochs", b"_min_epochs", "_mode", b"_mode", "algorithm", b"algorithm", "brackets", b"brackets", "eta", b"eta", "min_epochs", b"min_epochs", "mode", b"mode"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_algorithm", b"_algorithm", "_brackets", b"_brackets", "_eta", b"_eta", "_min_epochs", b"_min_epochs", "_mode", b"_mode", "algorithm", b"algorithm", "brackets", b"brackets", "eta", b"eta", "metric", b"metric", "min_epochs", b"min_epochs", "mode", b"mode", "ray_scheduler", b"ray_scheduler"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_algorithm", b"_algorithm"]) -> typing.Literal["algorithm"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_brackets", b"_brackets"]) -> typing.Literal["brackets"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_eta", b"_eta"]) -> typing.Literal["eta"] | None: ...
     @typing.overload
@@ -713,6 +852,39 @@ class Rung(google.protobuf.message.Message):
 global___Rung = Rung
 
 @typing.final
+class Confirm(google.protobuf.message.Message):
+    """How the best trials are evaluated once more after the search, on splits and with seeds that nothing was chosen by."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOP_FIELD_NUMBER: builtins.int
+    REPEATS_FIELD_NUMBER: builtins.int
+    SHARE_FIELD_NUMBER: builtins.int
+    top: builtins.int
+    """How many of them, at least 1; unset means 3."""
+    repeats: builtins.int
+    """Fresh repeats of the cross-validation (or of the single split) for each, at least 1; unset means 2."""
+    share: builtins.float
+    """At most this share of the fold epochs that the search took, in (0, 1]; unset means 0.2. Fewer are confirmed then."""
+    def __init__(
+        self,
+        *,
+        top: builtins.int | None = ...,
+        repeats: builtins.int | None = ...,
+        share: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_repeats", b"_repeats", "_share", b"_share", "_top", b"_top", "repeats", b"repeats", "share", b"share", "top", b"top"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_repeats", b"_repeats", "_share", b"_share", "_top", b"_top", "repeats", b"repeats", "share", b"share", "top", b"top"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_repeats", b"_repeats"]) -> typing.Literal["repeats"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_share", b"_share"]) -> typing.Literal["share"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_top", b"_top"]) -> typing.Literal["top"] | None: ...
+
+global___Confirm = Confirm
+
+@typing.final
 class Evaluation(google.protobuf.message.Message):
     """How a trial is evaluated."""
 
@@ -727,6 +899,7 @@ class Evaluation(google.protobuf.message.Message):
     SCORE_FIELD_NUMBER: builtins.int
     RACING_FIELD_NUMBER: builtins.int
     LADDER_FIELD_NUMBER: builtins.int
+    CONFIRM_FIELD_NUMBER: builtins.int
     folds: builtins.int
     """Folds of the cross-validation, at least 2. Unset means one hold-out split."""
     holdout: builtins.float
@@ -742,10 +915,14 @@ class Evaluation(google.protobuf.message.Message):
     score: global___ScoreRule.ValueType
     """Unset means last."""
     racing: global___RacingRule.ValueType
-    """Unset means none."""
+    """Unset means what suits the folds."""
     @property
     def ladder(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Rung]:
         """Rungs from the lowest to all folds and epochs; empty means derived."""
+
+    @property
+    def confirm(self) -> global___Confirm:
+        """Unset means that nothing is confirmed."""
 
     def __init__(
         self,
@@ -759,9 +936,10 @@ class Evaluation(google.protobuf.message.Message):
         score: global___ScoreRule.ValueType | None = ...,
         racing: global___RacingRule.ValueType | None = ...,
         ladder: collections.abc.Iterable[global___Rung] | None = ...,
+        confirm: global___Confirm | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_epochs", b"_epochs", "_folds", b"_folds", "_holdout", b"_holdout", "_racing", b"_racing", "_repeats", b"_repeats", "_score", b"_score", "_split", b"_split", "epochs", b"epochs", "folds", b"folds", "holdout", b"holdout", "racing", b"racing", "repeats", b"repeats", "score", b"score", "split", b"split"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_epochs", b"_epochs", "_folds", b"_folds", "_holdout", b"_holdout", "_racing", b"_racing", "_repeats", b"_repeats", "_score", b"_score", "_split", b"_split", "epochs", b"epochs", "folds", b"folds", "holdout", b"holdout", "ladder", b"ladder", "racing", b"racing", "repeats", b"repeats", "score", b"score", "split", b"split", "split_seed", b"split_seed"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_epochs", b"_epochs", "_folds", b"_folds", "_holdout", b"_holdout", "_racing", b"_racing", "_repeats", b"_repeats", "_score", b"_score", "_split", b"_split", "confirm", b"confirm", "epochs", b"epochs", "folds", b"folds", "holdout", b"holdout", "racing", b"racing", "repeats", b"repeats", "score", b"score", "split", b"split"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_epochs", b"_epochs", "_folds", b"_folds", "_holdout", b"_holdout", "_racing", b"_racing", "_repeats", b"_repeats", "_score", b"_score", "_split", b"_split", "confirm", b"confirm", "epochs", b"epochs", "folds", b"folds", "holdout", b"holdout", "ladder", b"ladder", "racing", b"racing", "repeats", b"repeats", "score", b"score", "split", b"split", "split_seed", b"split_seed"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_epochs", b"_epochs"]) -> typing.Literal["epochs"] | None: ...
     @typing.overload
@@ -815,10 +993,16 @@ class Budget(google.protobuf.message.Message):
     TRIALS_FIELD_NUMBER: builtins.int
     SLOTS_FIELD_NUMBER: builtins.int
     WALL_TIME_FIELD_NUMBER: builtins.int
+    GPU_HOURS_FIELD_NUMBER: builtins.int
+    PATIENCE_FIELD_NUMBER: builtins.int
     trials: builtins.int
     """Trials to start, at least 1; unset means 20."""
     slots: builtins.int
     """Fold runs at once, at least 1; unset means as many as the cluster gives."""
+    gpu_hours: builtins.float
+    """After this many GPU-hours of training the study ends with what it has. Above 0; unset means no limit."""
+    patience: builtins.int
+    """No new trial starts when this many in a row have ended without a better best one. At least 1; unset means no limit."""
     @property
     def wall_time(self) -> google.protobuf.duration_pb2.Duration:
         """After this long no new segment starts and the study ends with what it has. Unset means no limit."""
@@ -829,9 +1013,15 @@ class Budget(google.protobuf.message.Message):
         trials: builtins.int | None = ...,
         slots: builtins.int | None = ...,
         wall_time: google.protobuf.duration_pb2.Duration | None = ...,
+        gpu_hours: builtins.float | None = ...,
+        patience: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_slots", b"_slots", "_trials", b"_trials", "slots", b"slots", "trials", b"trials", "wall_time", b"wall_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_slots", b"_slots", "_trials", b"_trials", "slots", b"slots", "trials", b"trials", "wall_time", b"wall_time"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_gpu_hours", b"_gpu_hours", "_patience", b"_patience", "_slots", b"_slots", "_trials", b"_trials", "gpu_hours", b"gpu_hours", "patience", b"patience", "slots", b"slots", "trials", b"trials", "wall_time", b"wall_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_gpu_hours", b"_gpu_hours", "_patience", b"_patience", "_slots", b"_slots", "_trials", b"_trials", "gpu_hours", b"gpu_hours", "patience", b"patience", "slots", b"slots", "trials", b"trials", "wall_time", b"wall_time"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_gpu_hours", b"_gpu_hours"]) -> typing.Literal["gpu_hours"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_patience", b"_patience"]) -> typing.Literal["patience"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_slots", b"_slots"]) -> typing.Literal["slots"] | None: ...
     @typing.overload
@@ -897,6 +1087,30 @@ class Retry(google.protobuf.message.Message):
 global___Retry = Retry
 
 @typing.final
+class FrontPoint(google.protobuf.message.Message):
+    """A trial of the Pareto front."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRIAL_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    trial: builtins.int
+    """Its number."""
+    @property
+    def values(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Mean of each objective, in the objectives' order."""
+
+    def __init__(
+        self,
+        *,
+        trial: builtins.int = ...,
+        values: collections.abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["trial", b"trial", "values", b"values"]) -> None: ...
+
+global___FrontPoint = FrontPoint
+
+@typing.final
 class StudyProgress(google.protobuf.message.Message):
     """How far a study is."""
 
@@ -927,6 +1141,10 @@ class StudyProgress(google.protobuf.message.Message):
     EPOCHS_FIELD_NUMBER: builtins.int
     TRAIN_SECONDS_FIELD_NUMBER: builtins.int
     FULL_EPOCHS_FIELD_NUMBER: builtins.int
+    FRONT_FIELD_NUMBER: builtins.int
+    WORST_FIELD_NUMBER: builtins.int
+    SEARCH_LOG_FIELD_NUMBER: builtins.int
+    SINCE_BEST_FIELD_NUMBER: builtins.int
     best_trial: builtins.int
     """Number of the best trial at the top rung; unset while there is none."""
     best_score: builtins.float
@@ -941,6 +1159,8 @@ class StudyProgress(google.protobuf.message.Message):
     """Seconds of training so far, summed over fold runs."""
     full_epochs: builtins.int
     """Fold epochs that full evaluation of every trial would have taken, for the trials that have ended."""
+    since_best: builtins.int
+    """Trials that have ended since the best one did."""
     @property
     def trials(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.int]:
         """Number of trials by state: pending, running, paused, completed, stopped, infeasible, failed, cancelled."""
@@ -948,6 +1168,18 @@ class StudyProgress(google.protobuf.message.Message):
     @property
     def rungs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Trials that completed each rung of the ladder, lowest first."""
+
+    @property
+    def front(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___FrontPoint]:
+        """With several objectives: trials at the top rung that keep all limits and that no other such trial dominates."""
+
+    @property
+    def worst(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """With several objectives: the worst value of each among trials at the top rung, in their order."""
+
+    @property
+    def search_log(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What the searcher chose and why, oldest first."""
 
     def __init__(
         self,
@@ -961,9 +1193,13 @@ class StudyProgress(google.protobuf.message.Message):
         epochs: builtins.int = ...,
         train_seconds: builtins.float = ...,
         full_epochs: builtins.int = ...,
+        front: collections.abc.Iterable[global___FrontPoint] | None = ...,
+        worst: collections.abc.Iterable[builtins.float] | None = ...,
+        search_log: collections.abc.Iterable[builtins.str] | None = ...,
+        since_best: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_best_score", b"_best_score", "_best_trial", b"_best_trial", "_default_score", b"_default_score", "best_score", b"best_score", "best_trial", b"best_trial", "default_score", b"default_score"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_best_score", b"_best_score", "_best_trial", b"_best_trial", "_default_score", b"_default_score", "best_score", b"best_score", "best_trial", b"best_trial", "busy", b"busy", "default_score", b"default_score", "epochs", b"epochs", "full_epochs", b"full_epochs", "rungs", b"rungs", "train_seconds", b"train_seconds", "trials", b"trials"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_best_score", b"_best_score", "_best_trial", b"_best_trial", "_default_score", b"_default_score", "best_score", b"best_score", "best_trial", b"best_trial", "busy", b"busy", "default_score", b"default_score", "epochs", b"epochs", "front", b"front", "full_epochs", b"full_epochs", "rungs", b"rungs", "search_log", b"search_log", "since_best", b"since_best", "train_seconds", b"train_seconds", "trials", b"trials", "worst", b"worst"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_best_score", b"_best_score"]) -> typing.Literal["best_score"] | None: ...
     @typing.overload
@@ -1037,6 +1273,10 @@ class Study(google.protobuf.message.Message):
     CODE_FINGERPRINT_FIELD_NUMBER: builtins.int
     DATA_FINGERPRINT_FIELD_NUMBER: builtins.int
     RUNGS_FIELD_NUMBER: builtins.int
+    CONSTRAINTS_FIELD_NUMBER: builtins.int
+    WARM_START_FIELD_NUMBER: builtins.int
+    LIKE_FIELD_NUMBER: builtins.int
+    OTHER_METRICS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only: projects/{project}/studies/{study}."""
     trainable: builtins.str
@@ -1053,6 +1293,10 @@ class Study(google.protobuf.message.Message):
     """Output only: fingerprint of the trainable's code."""
     data_fingerprint: builtins.str
     """Output only: fingerprint of the dataset."""
+    like: builtins.str
+    """Input only: an earlier study of the same project, by id or name, whose definition this one starts from. What is set
+    here replaces what was set there, and the earlier study is added to warm_start.
+    """
     @property
     def dataset(self) -> global___Dataset:
         """The rows; unset for a trainable that needs none."""
@@ -1067,11 +1311,11 @@ class Study(google.protobuf.message.Message):
 
     @property
     def objectives(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Objective]:
-        """Exactly one for now; unset means the trainable's first declared metric."""
+        """Unset means the trainable's first declared metric. Several: multi-objective."""
 
     @property
     def search(self) -> global___Search:
-        """Unset means TPE."""
+        """Unset means bayesian."""
 
     @property
     def scheduler(self) -> global___Scheduler:
@@ -1117,6 +1361,22 @@ class Study(google.protobuf.message.Message):
     def rungs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Rung]:
         """Output only: the rungs in force, given or derived, lowest first."""
 
+    @property
+    def constraints(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Constraint]:
+        """What every trial must keep to."""
+
+    @property
+    def warm_start(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Earlier studies of the same project, by id or name, to learn from: their best configuration is tried first, and
+        model-based search starts from their trials for as long as they help.
+        """
+
+    @property
+    def other_metrics(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Output only: metrics besides the first objective's whose means are kept with each trial, in the order of
+        Trial.other_values.
+        """
+
     def __init__(
         self,
         *,
@@ -1144,8 +1404,12 @@ class Study(google.protobuf.message.Message):
         code_fingerprint: builtins.str = ...,
         data_fingerprint: builtins.str = ...,
         rungs: collections.abc.Iterable[global___Rung] | None = ...,
+        constraints: collections.abc.Iterable[global___Constraint] | None = ...,
+        warm_start: collections.abc.Iterable[builtins.str] | None = ...,
+        like: builtins.str = ...,
+        other_metrics: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["budget", b"budget", "create_time", b"create_time", "dataset", b"dataset", "end_time", b"end_time", "evaluation", b"evaluation", "progress", b"progress", "resources", b"resources", "retry", b"retry", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["budget", b"budget", "code_fingerprint", b"code_fingerprint", "create_time", b"create_time", "data_fingerprint", b"data_fingerprint", "dataset", b"dataset", "end_time", b"end_time", "evaluation", b"evaluation", "fixed", b"fixed", "labels", b"labels", "name", b"name", "objectives", b"objectives", "priority", b"priority", "progress", b"progress", "reason", b"reason", "resources", b"resources", "retry", b"retry", "rungs", b"rungs", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "seed", b"seed", "start_time", b"start_time", "state", b"state", "trainable", b"trainable"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["budget", b"budget", "code_fingerprint", b"code_fingerprint", "constraints", b"constraints", "create_time", b"create_time", "data_fingerprint", b"data_fingerprint", "dataset", b"dataset", "end_time", b"end_time", "evaluation", b"evaluation", "fixed", b"fixed", "labels", b"labels", "like", b"like", "name", b"name", "objectives", b"objectives", "other_metrics", b"other_metrics", "priority", b"priority", "progress", b"progress", "reason", b"reason", "resources", b"resources", "retry", b"retry", "rungs", b"rungs", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "seed", b"seed", "start_time", b"start_time", "state", b"state", "trainable", b"trainable", "warm_start", b"warm_start"]) -> None: ...
 
 global___Study = Study

@@ -81,6 +81,16 @@ class _TrialOriginEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The trainable's default configuration."""
     TRIAL_ORIGIN_SEARCH: _TrialOrigin.ValueType  # 2
     """The searcher proposed it."""
+    TRIAL_ORIGIN_REQUESTED: _TrialOrigin.ValueType  # 3
+    """A caller asked for it."""
+    TRIAL_ORIGIN_WARM_START: _TrialOrigin.ValueType  # 4
+    """It was the best of an earlier study that this one learns from."""
+    TRIAL_ORIGIN_CONFIRMATION: _TrialOrigin.ValueType  # 5
+    """Evaluates the configuration of of_trial once more, on fresh splits and with fresh seeds."""
+    TRIAL_ORIGIN_TEST: _TrialOrigin.ValueType  # 6
+    """Trains the configuration of of_trial on all rows but the test rows, and evaluates it on those."""
+    TRIAL_ORIGIN_DESCENT: _TrialOrigin.ValueType  # 7
+    """Goes on from a checkpoint of of_trial with other parameters."""
 
 class TrialOrigin(_TrialOrigin, metaclass=_TrialOriginEnumTypeWrapper):
     """Why a trial exists."""
@@ -91,6 +101,16 @@ TRIAL_ORIGIN_DEFAULT: TrialOrigin.ValueType  # 1
 """The trainable's default configuration."""
 TRIAL_ORIGIN_SEARCH: TrialOrigin.ValueType  # 2
 """The searcher proposed it."""
+TRIAL_ORIGIN_REQUESTED: TrialOrigin.ValueType  # 3
+"""A caller asked for it."""
+TRIAL_ORIGIN_WARM_START: TrialOrigin.ValueType  # 4
+"""It was the best of an earlier study that this one learns from."""
+TRIAL_ORIGIN_CONFIRMATION: TrialOrigin.ValueType  # 5
+"""Evaluates the configuration of of_trial once more, on fresh splits and with fresh seeds."""
+TRIAL_ORIGIN_TEST: TrialOrigin.ValueType  # 6
+"""Trains the configuration of of_trial on all rows but the test rows, and evaluates it on those."""
+TRIAL_ORIGIN_DESCENT: TrialOrigin.ValueType  # 7
+"""Goes on from a checkpoint of of_trial with other parameters."""
 global___TrialOrigin = TrialOrigin
 
 class _Failure:
@@ -229,6 +249,10 @@ class Trial(google.protobuf.message.Message):
     END_TIME_FIELD_NUMBER: builtins.int
     TRAIN_SECONDS_FIELD_NUMBER: builtins.int
     FAILURE_FIELD_NUMBER: builtins.int
+    OTHER_VALUES_FIELD_NUMBER: builtins.int
+    BREAKS_LIMITS_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    OF_TRIAL_FIELD_NUMBER: builtins.int
     name: builtins.str
     """projects/{project}/studies/{study}/trials/{number}."""
     number: builtins.int
@@ -245,6 +269,12 @@ class Trial(google.protobuf.message.Message):
     """Seconds of training so far, summed over fold runs."""
     failure: global___Failure.ValueType
     """What went wrong, if it failed or is infeasible."""
+    breaks_limits: builtins.bool
+    """Whether those break a limit of the study."""
+    note: builtins.str
+    """What the searcher keeps with the trial."""
+    of_trial: builtins.int
+    """Number of the trial that this one confirms, tests or descends from; 0 for others."""
     @property
     def parameters(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, searchd.v1.study_pb2.ParameterValue]:
         """Searched parameters that are active, and the study's fixed ones."""
@@ -269,6 +299,10 @@ class Trial(google.protobuf.message.Message):
     def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When it ended."""
 
+    @property
+    def other_values(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Means of Study.other_metrics at the highest completed rung, in their order."""
+
     def __init__(
         self,
         *,
@@ -286,9 +320,13 @@ class Trial(google.protobuf.message.Message):
         end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         train_seconds: builtins.float = ...,
         failure: global___Failure.ValueType = ...,
+        other_values: collections.abc.Iterable[builtins.float] | None = ...,
+        breaks_limits: builtins.bool = ...,
+        note: builtins.str = ...,
+        of_trial: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "fold_runs", b"fold_runs", "log_tail", b"log_tail", "name", b"name", "number", b"number", "origin", b"origin", "parameters", b"parameters", "reason", b"reason", "rung_scores", b"rung_scores", "start_time", b"start_time", "state", b"state", "train_seconds", b"train_seconds"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["breaks_limits", b"breaks_limits", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "fold_runs", b"fold_runs", "log_tail", b"log_tail", "name", b"name", "note", b"note", "number", b"number", "of_trial", b"of_trial", "origin", b"origin", "other_values", b"other_values", "parameters", b"parameters", "reason", b"reason", "rung_scores", b"rung_scores", "start_time", b"start_time", "state", b"state", "train_seconds", b"train_seconds"]) -> None: ...
 
 global___Trial = Trial
 

@@ -1,5 +1,6 @@
 """A study as a caller sends it, and what in it has no meaning."""
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
@@ -8,10 +9,10 @@ from google.protobuf.message import Message
 
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
-from searchd.domain.evaluation import Evaluation, Racing, Score, Split
+from searchd.domain.evaluation import Confirm, Evaluation, Racing, Score, Split
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
-from searchd.domain.objective import Goal, Objective
+from searchd.domain.objective import Goal, Limit, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm, Search
 from searchd.domain.study import Budget, Dataset, Resources, Retry
@@ -37,18 +38,21 @@ def decode_draft(study: study_pb2.Study) -> tuple[StudyDraft, tuple[Violation, .
     scheduler = _scheduler(study.scheduler, found) if study.HasField("scheduler") else None
     mode = _enum(study.scheduler, "mode", SchedulerMode, "scheduler.mode", found)
     split = _enum(study.evaluation, "split", Split, "evaluation.split", found)
+    racing = _enum(study.evaluation, "racing", Racing, "evaluation.racing", found)
+    limits, expressions = _constraints(study, found)
     draft = StudyDraft(
         trainable=study.trainable,
         objectives=tuple(_objective(o, f"objectives[{i}]", found) for i, o in enumerate(study.objectives)),
-        space=decode_space(study.search_space, found),
+        space=replace(decode_space(study.search_space, found), constraints=expressions),
         dataset=_dataset(study.dataset) if study.HasField("dataset") else None,
         fixed=decode_parameters(study.fixed),
         seed=study.seed,
         search=_search(study.search, found) if study.HasField("search") else Search(),
         scheduler=scheduler,
         mode=mode,
-        evaluation=_evaluation(study.evaluation, split, found),
+        evaluation=_evaluation(study.evaluation, split, racing, found),
         split=split,
+        racing=racing,
         resources=Resources(
             cpus=_given(study.resources, "cpus", Resources().cpus),
             gpus=_given(study.resources, "gpus", Resources().gpus),
@@ -57,13 +61,35 @@ def decode_draft(study: study_pb2.Study) -> tuple[StudyDraft, tuple[Violation, .
         retry=_retry(study.retry, found),
         priority=study.priority,
         labels=dict(sorted(study.labels.items())),
+        limits=limits,
+        warm_start=tuple(study.warm_start),
     )
     return draft, tuple(found)
 
 
 def _objective(message: study_pb2.Objective, path: str, found: list[Violation]) -> Objective:
     goal = _required(message, "goal", Goal, f"{path}.goal", found)
-    return Objective(message.metric, goal or Goal.MAXIMIZE)
+    return Objective(message.metric, goal or Goal.MAXIMIZE, _given(message, "target", None))
+
+
+def _constraints(study: study_pb2.Study, found: list[Violation]) -> tuple[tuple[Limit, ...], tuple[str, ...]]:
+    """The limits on metrics, and the expressions over parameters."""
+    limits: list[Limit] = []
+    expressions: list[str] = []
+    for index, message in enumerate(study.constraints):
+        path = f"constraints[{index}]"
+        bounds = [field for field in ("at_most", "at_least") if message.HasField(field)]
+        if message.expression and not message.metric and not bounds:
+            expressions.append(message.expression)
+        elif message.expression or not message.metric:
+            remedy = "write {metric: latency_ms, at_most: 5}, or an expression such as units_2 <= units_1"
+            found.append(Violation(path, "is neither a limit on a metric nor an expression", remedy))
+        elif len(bounds) != 1:
+            problem = "has both at_most and at_least" if bounds else "has no bound"
+            found.append(Violation(path, problem, "give one of at_most and at_least; two limits make an interval"))
+        else:
+            limits.append(Limit(message.metric, **{bounds[0]: getattr(message, bounds[0])}))
+    return tuple(limits), tuple(expressions)
 
 
 def _dataset(message: study_pb2.Dataset) -> Dataset:
@@ -75,24 +101,35 @@ def _dataset(message: study_pb2.Dataset) -> Dataset:
         groups=message.groups or None,
         order_by=message.order_by or None,
         fold_column=message.fold_column or None,
+        test=_given(message, "test", None),
     )
 
 
 def _search(message: study_pb2.Search, found: list[Violation]) -> Search:
-    algorithm = _required(message, "algorithm", Algorithm, "search.algorithm", found)
-    return Search(algorithm or Search().algorithm, _given(message, "default_first", Search().default_first))
-
-
-def _scheduler(message: study_pb2.Scheduler, found: list[Violation]) -> Scheduler:
-    algorithm = _required(message, "algorithm", SchedulerAlgorithm, "scheduler.algorithm", found)
-    return Scheduler(
-        algorithm or Scheduler().algorithm,
-        eta=_given(message, "eta", Scheduler().eta),
-        min_epochs=_given(message, "min_epochs", Scheduler().min_epochs),
+    default = Search()
+    return Search(
+        algorithm=_enum(message, "algorithm", Algorithm, "search.algorithm", found) or default.algorithm,
+        default_first=_given(message, "default_first", default.default_first),
+        ray=message.ray_searcher,
+        cost_aware=message.cost_aware,
     )
 
 
-def _evaluation(message: study_pb2.Evaluation, split: Split | None, found: list[Violation]) -> Evaluation:
+def _scheduler(message: study_pb2.Scheduler, found: list[Violation]) -> Scheduler:
+    default = Scheduler()
+    return Scheduler(
+        algorithm=_enum(message, "algorithm", SchedulerAlgorithm, "scheduler.algorithm", found) or default.algorithm,
+        eta=_given(message, "eta", default.eta),
+        min_epochs=_given(message, "min_epochs", default.min_epochs),
+        metric=message.metric or None,
+        brackets=_given(message, "brackets", default.brackets),
+        ray=message.ray_scheduler,
+    )
+
+
+def _evaluation(
+    message: study_pb2.Evaluation, split: Split | None, racing: Racing | None, found: list[Violation]
+) -> Evaluation:
     default = Evaluation()
     if message.HasField("folds") and message.HasField("holdout"):
         found.append(Violation("evaluation", "has both folds and holdout", "give one of the two"))
@@ -107,8 +144,18 @@ def _evaluation(message: study_pb2.Evaluation, split: Split | None, found: list[
         repeats=_given(message, "repeats", default.repeats),
         epochs=_given(message, "epochs", default.epochs),
         score=_enum(message, "score", Score, "evaluation.score", found) or default.score,
-        racing=_enum(message, "racing", Racing, "evaluation.racing", found) or default.racing,
+        racing=racing or default.racing,
         ladder=tuple(Fidelity(rung.folds, rung.epochs) for rung in message.ladder),
+        confirm=_confirm(message.confirm) if message.HasField("confirm") else None,
+    )
+
+
+def _confirm(message: study_pb2.Confirm) -> Confirm:
+    default = Confirm()
+    return Confirm(
+        top=_given(message, "top", default.top),
+        repeats=_given(message, "repeats", default.repeats),
+        share=_given(message, "share", default.share),
     )
 
 
@@ -117,6 +164,8 @@ def _budget(message: study_pb2.Budget, found: list[Violation]) -> Budget:
         trials=_given(message, "trials", Budget().trials),
         slots=_given(message, "slots", None),
         wall_time=_duration(message, "wall_time", None, "budget.wall_time", found),
+        gpu_hours=_given(message, "gpu_hours", None),
+        patience=_given(message, "patience", None),
     )
 
 

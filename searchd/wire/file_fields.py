@@ -23,18 +23,14 @@ from searchd.wire.file_values import (
 OUTPUT_ONLY = frozenset(
     {
         *("name", "state", "reason", "progress", "create_time", "start_time", "end_time"),
-        *("code_fingerprint", "data_fingerprint", "rungs"),
+        *("code_fingerprint", "data_fingerprint", "rungs", "other_metrics"),
     }
 )
 """Fields of a study that only the server sets."""
 
 LATER_KEYS = {
-    "Study": ("like", "constraints", "track", "warm_start", "parent"),
-    "Objective": ("target",),
-    "Dataset": ("weight", "positive", "test"),
-    "Scheduler": ("metric",),
-    "Evaluation": ("confirm",),
-    "Budget": ("gpu_hours", "patience"),
+    "Study": ("track", "parent"),
+    "Dataset": ("weight", "positive"),
 }
 """Keys that are documented for a later version, by the message's name."""
 

@@ -22,12 +22,6 @@ WHOLE_RANGES = {
     FieldDescriptor.CPPTYPE_INT64: (INT64_MIN, INT64_MAX),
 }
 
-LATER_OPTIONS = {
-    "SearchAlgorithm": (*("bayesian", "gp", "cmaes", "nsga2", "nsga3", "hyperopt_tpe", "hyperopt_anneal", "gradient"),),
-    "SchedulerAlgorithm": ("hyperband", "median", "population"),
-}
-"""Options that are documented for a later version, by the enum's name."""
-
 MAX_DURATION_SECONDS = 315_576_000_000  # protobuf's limit: 10,000 years
 MAX_LEVELS = 20
 """Lists and mappings inside each other in one parameter value; protobuf takes no message much deeper."""
@@ -186,9 +180,6 @@ def _option(enum: EnumDescriptor, value: Any, path: str) -> int:
     names = list(options)
     if not isinstance(value, str):
         raise misread(path, f"is {described(value)}", f"use one of {', '.join(names)}")
-    later = LATER_OPTIONS.get(enum.name, ())
-    if value in later or (later and value.startswith("ray:")):
-        raise misread(path, f"{value} is not supported by this version", f"use one of {', '.join(names)}")
     raise misread(path, f"{value!r} is not one of {', '.join(names)}", nearest(value, names))
 
 

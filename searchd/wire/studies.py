@@ -1,14 +1,15 @@
 """Studies between wire and domain."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from searchd.domain.errors import InvalidStudy
-from searchd.domain.evaluation import Evaluation
+from searchd.domain.evaluation import Confirm, Evaluation
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.objective import Goal, Objective
 from searchd.domain.scheduler import Scheduler
 from searchd.domain.search import Search
-from searchd.domain.study import Best, Dataset, Progress, Study, StudyName, StudySpec, StudyState
+from searchd.domain.study import Best, Dataset, FrontPoint, Progress, Study, StudyName, StudySpec, StudyState
 from searchd.v1 import study_pb2
 from searchd.wire.drafts import decode_draft
 from searchd.wire.spaces import encode_space
@@ -25,6 +26,7 @@ def encode_study(study: Study) -> study_pb2.Study:
     message.code_fingerprint = study.code
     message.data_fingerprint = study.data
     message.rungs.extend(_rungs(study.spec.ladder))
+    message.other_metrics.extend(study.spec.others)
     for field, at in (
         (message.create_time, study.created_at),
         (message.start_time, study.started_at),
@@ -73,6 +75,8 @@ def encode_spec(spec: StudySpec) -> study_pb2.Study:
             trials=spec.budget.trials,
             slots=spec.budget.slots,
             wall_time=encode_duration(spec.budget.wall_time),
+            gpu_hours=spec.budget.gpu_hours,
+            patience=spec.budget.patience,
         ),
         retry=study_pb2.Retry(
             attempts=spec.retry.attempts,
@@ -82,6 +86,14 @@ def encode_spec(spec: StudySpec) -> study_pb2.Study:
         ),
         priority=spec.priority,
         labels=spec.labels,
+        constraints=[
+            *(
+                study_pb2.Constraint(metric=limit.metric, at_most=limit.at_most, at_least=limit.at_least)
+                for limit in spec.limits
+            ),
+            *(study_pb2.Constraint(expression=text) for text in spec.space.constraints),
+        ],
+        warm_start=spec.warm_start,
     )
 
 
@@ -106,7 +118,7 @@ def decode_spec(message: study_pb2.Study) -> StudySpec:
         fixed=draft.fixed,
         seed=draft.seed,
         search=draft.search,
-        scheduler=Scheduler(scheduler.algorithm, scheduler.eta, draft.mode or scheduler.mode, scheduler.min_epochs),
+        scheduler=replace(scheduler, mode=draft.mode or scheduler.mode),
         evaluation=draft.evaluation,
         resources=draft.resources,
         budget=draft.budget,
@@ -131,6 +143,10 @@ def encode_progress(progress: Progress) -> study_pb2.StudyProgress:
         epochs=progress.epochs,
         full_epochs=progress.full_epochs,
         train_seconds=progress.train_seconds,
+        front=[study_pb2.FrontPoint(trial=point.trial, values=point.values) for point in progress.front],
+        worst=progress.worst,
+        search_log=progress.search_log,
+        since_best=progress.since_best,
     )
 
 
@@ -145,12 +161,17 @@ def decode_progress(message: study_pb2.StudyProgress) -> Progress:
         epochs=message.epochs,
         full_epochs=message.full_epochs,
         train_seconds=message.train_seconds,
+        front=tuple(FrontPoint(point.trial, tuple(point.values)) for point in message.front),
+        worst=tuple(message.worst),
+        search_log=tuple(message.search_log),
+        since_best=message.since_best,
     )
 
 
 def encode_objective(objective: Objective) -> study_pb2.Objective:
     """A metric and its direction."""
-    return study_pb2.Objective(metric=objective.metric, goal=encode_enum(study_pb2.Goal.DESCRIPTOR, objective.goal))
+    goal = encode_enum(study_pb2.Goal.DESCRIPTOR, objective.goal)
+    return study_pb2.Objective(metric=objective.metric, goal=goal, target=objective.target)
 
 
 def decode_objective(message: study_pb2.Objective) -> Objective:
@@ -159,7 +180,8 @@ def decode_objective(message: study_pb2.Objective) -> Objective:
     Raises:
         ValueError: the direction is unknown.
     """
-    return Objective(message.metric, decode_enum(study_pb2.Goal.DESCRIPTOR, message.goal, Goal))
+    goal = decode_enum(study_pb2.Goal.DESCRIPTOR, message.goal, Goal)
+    return Objective(message.metric, goal, message.target if message.HasField("target") else None)
 
 
 def _dataset(dataset: Dataset) -> study_pb2.Dataset:
@@ -171,12 +193,18 @@ def _dataset(dataset: Dataset) -> study_pb2.Dataset:
         groups=dataset.groups or "",
         order_by=dataset.order_by or "",
         fold_column=dataset.fold_column or "",
+        test=dataset.test,
     )
 
 
 def _search(search: Search) -> study_pb2.Search:
     algorithm = encode_enum(study_pb2.SearchAlgorithm.DESCRIPTOR, search.algorithm)
-    return study_pb2.Search(algorithm=algorithm, default_first=search.default_first)
+    return study_pb2.Search(
+        algorithm=algorithm,
+        default_first=search.default_first,
+        ray_searcher=search.ray,
+        cost_aware=search.cost_aware,
+    )
 
 
 def _scheduler(scheduler: Scheduler) -> study_pb2.Scheduler:
@@ -185,6 +213,9 @@ def _scheduler(scheduler: Scheduler) -> study_pb2.Scheduler:
         eta=scheduler.eta,
         mode=encode_enum(study_pb2.SchedulerMode.DESCRIPTOR, scheduler.mode),
         min_epochs=scheduler.min_epochs,
+        metric=scheduler.metric or "",
+        brackets=scheduler.brackets,
+        ray_scheduler=scheduler.ray,
     )
 
 
@@ -199,7 +230,12 @@ def _evaluation(evaluation: Evaluation) -> study_pb2.Evaluation:
         score=encode_enum(study_pb2.ScoreRule.DESCRIPTOR, evaluation.score),
         racing=encode_enum(study_pb2.RacingRule.DESCRIPTOR, evaluation.racing),
         ladder=_rungs(evaluation.ladder),
+        confirm=_confirm(evaluation.confirm) if evaluation.confirm is not None else None,
     )
+
+
+def _confirm(confirm: Confirm) -> study_pb2.Confirm:
+    return study_pb2.Confirm(top=confirm.top, repeats=confirm.repeats, share=confirm.share)
 
 
 def _rungs(ladder: Iterable[Fidelity]) -> list[study_pb2.Rung]:

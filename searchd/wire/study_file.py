@@ -183,7 +183,33 @@ def _read_rung(pair: list[Any], path: str) -> study_pb2.Rung:
     return study_pb2.Rung(folds=folds, epochs=read_scalar(fields["epochs"], pair[1], path))
 
 
+def _read_constraints(study: study_pb2.Study, written: Any, path: str, found: Found) -> None:
+    for index, item in enumerate(read_list(written, path)):
+        here = f"{path}[{index}]"
+        constraint = study.constraints.add()
+        if isinstance(item, str):
+            constraint.expression = read_text(item, here)
+        else:
+            fill(constraint, item, here, found, {})
+
+
+def _read_algorithm(message: Any, written: Any, path: str, found: Found) -> None:  # noqa: ARG001  # a Reader
+    """An algorithm by its name, or one of Ray Tune's as ray:NAME."""
+    kind, _, name = written.partition(":") if isinstance(written, str) else ("", "", "")
+    if kind == "ray" and not name:
+        raise misread(path, "does not say which of Ray Tune's", "write ray:NAME, such as ray:hyperopt")
+    algorithm = message.DESCRIPTOR.fields_by_name["algorithm"]
+    message.algorithm = read_scalar(algorithm, kind if kind == "ray" else written, path)
+    if kind == "ray" and isinstance(message, study_pb2.Search):
+        message.ray_searcher = name
+    elif kind == "ray":
+        message.ray_scheduler = name
+
+
 _SHORTHAND: Mapping[str, Reader] = {
+    "searchd.v1.Study.constraints": _read_constraints,
+    "searchd.v1.Search.algorithm": _read_algorithm,
+    "searchd.v1.Scheduler.algorithm": _read_algorithm,
     "searchd.v1.Study.search_space": read_space,
     "searchd.v1.Study.objectives": _read_objectives,
     "searchd.v1.Evaluation.ladder": _read_ladder,

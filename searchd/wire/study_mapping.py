@@ -53,12 +53,23 @@ def _single(field: FieldDescriptor, value: Any) -> Any:
         return duration_text(value)
     if isinstance(value, study_pb2.Rung):
         return [value.folds, value.epochs]
+    if isinstance(value, study_pb2.Constraint) and value.expression:
+        return value.expression
+    if isinstance(value, study_pb2.Search | study_pb2.Scheduler):
+        return _algorithm(value)
     if isinstance(value, Message):
         return {inner.name: _value(inner, item) for inner, item in value.ListFields()}
     if field.enum_type is not None:
         enum: Any = field.enum_type  # one of two classes, by protobuf's implementation
         return next((name for name, number in short_names(enum).items() if number == value), "unspecified")
     return value
+
+
+def _algorithm(message: study_pb2.Search | study_pb2.Scheduler) -> dict[str, Any]:
+    """Settings whose algorithm may be one of Ray Tune's, written as ray:NAME."""
+    mapping = {field.name: _value(field, value) for field, value in message.ListFields()}
+    name = mapping.pop("ray_searcher", None) or mapping.pop("ray_scheduler", None)
+    return {**mapping, "algorithm": f"ray:{name}"} if name else mapping
 
 
 def _parameter(parameter: study_pb2.Parameter) -> dict[str, Any]:

@@ -33,6 +33,10 @@ def encode_trial(trial: Trial, fixed: Parameters) -> trial_pb2.Trial:
         end_time=encode_time(trial.ended_at),
         train_seconds=trial.train_seconds,
         failure=_encode_failure(trial.failure) if trial.failure else trial_pb2.FAILURE_UNSPECIFIED,
+        other_values=trial.others,
+        breaks_limits=not trial.feasible,
+        note=trial.note,
+        of_trial=trial.of or 0,
     )
 
 
@@ -64,6 +68,10 @@ def decode_trial(message: trial_pb2.Trial) -> Trial:
         ended_at=decode_time(message.end_time) if message.HasField("end_time") else None,
         train_seconds=message.train_seconds,
         failure=decode_failure(message.failure) if message.failure else None,
+        others=tuple(message.other_values),
+        feasible=not message.breaks_limits,
+        note=message.note,
+        of=TrialNumber(message.of_trial) if message.of_trial else None,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from searchd.domain.measurement import Measurement
 from searchd.domain.objective import Goal, Objective
+from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
 from searchd.domain.study import Study, StudyName, StudySpec, StudyState, study_name
 from searchd.domain.trial import FoldRun, FoldRunState, Origin, Trial, TrialNumber, TrialState
@@ -28,7 +29,8 @@ SPACE = SearchSpace(
 
 def spec(**changes: Any) -> StudySpec:
     """A study definition: maximise accuracy over SPACE."""
-    return replace(StudySpec("torch_cnn", (Objective("accuracy", Goal.MAXIMIZE),), SPACE), **changes)
+    made = StudySpec("torch_cnn", (Objective("accuracy", Goal.MAXIMIZE),), SPACE, search=Search(Algorithm.TPE))
+    return replace(made, **changes)
 
 
 def minimizing(**changes: Any) -> StudySpec:

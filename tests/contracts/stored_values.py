@@ -20,7 +20,7 @@ from searchd.domain.fidelity import Fidelity
 from searchd.domain.measurement import Measurement
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
 from searchd.domain.study import Best, Budget, Dataset, Progress, Resources, Retry, StudyName, StudyState, study_name
-from searchd.domain.trial import TrialNumber, TrialState
+from searchd.domain.trial import Origin, TrialNumber, TrialState
 from searchd.ports.store import DamagedStudy, LiveStudy, Store
 from tests.contracts.makers import AT, STUDY, fold_run, measurement, minimizing, spec, study, trial
 
@@ -209,6 +209,14 @@ class StoredValuesContract:
         store.commit([StudyPut(study(spec=minimizing()))], AT)
         store.commit([TrialPut(trial(n, scores=s)) for n, s in scores.items()], AT)
         assert [t.number for t in store.ranked(STUDY, 10)] == [3, 2, 4, 5, 1]
+
+    def test_ranking_puts_what_breaks_a_limit_last(self, store: Store) -> None:
+        """Of trials with as many rungs those that keep all limits come first; confirmations and tests do not rank."""
+        found = [trial(1, scores=(0.9,), feasible=False), trial(2, scores=(0.1,)), trial(3, scores=(0.2,))]
+        found.append(trial(4, scores=(0.99,), origin=Origin.CONFIRMATION))
+        found.append(trial(5, scores=(0.99,), origin=Origin.TEST))
+        store.commit([StudyPut(study()), *map(TrialPut, found)], AT)
+        assert [t.number for t in store.ranked(STUDY, 10)] == [3, 2, 1]
 
     def test_ranking_of_numbers_that_are_none(self, store: Store) -> None:
         """A mean that is not a number ranks last among trials of as many rungs, infinities where they belong."""

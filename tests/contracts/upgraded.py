@@ -18,14 +18,17 @@ from tests.contracts.stored_values import names, whole
 V0001 = Path(__file__).parents[1] / "data" / "databases" / "v0001.sql"
 """Of schema 0001: studies that run, have ended and were deleted, trials whose workers died, labels, requests."""
 
+V0002 = V0001.with_name("v0002.sql")
+"""The same, of schema 0002."""
+
 DONE, LATER, GONE = (study_name("default", i) for i in ("done", "later", "gone"))
 
 
-def restore(path: Path) -> None:
-    """Make the SQLite database that the dump tells of."""
+def restore(path: Path, dump: Path = V0001) -> None:
+    """Make the SQLite database that a dump tells of."""
     database = sqlite3.connect(path)
     database.execute("PRAGMA journal_mode = WAL")
-    database.executescript(V0001.read_text())
+    database.executescript(dump.read_text())
     database.close()
 
 

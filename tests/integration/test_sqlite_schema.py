@@ -12,7 +12,7 @@ from searchd.domain.trial import TrialNumber
 from searchd.stores.sql import open_sql_store
 from tests.contracts.makers import STUDY
 from tests.contracts.sql_faults import OPENING, child, opening_slowly
-from tests.contracts.upgraded import expect_v0001, restore
+from tests.contracts.upgraded import V0002, expect_v0001, restore
 
 
 @pytest.fixture
@@ -41,6 +41,12 @@ def test_upgrade_keeps_everything(path: Path) -> None:
     upgrade(path)
 
 
+def test_upgrade_of_the_schema_before_keeps_everything(tmp_path: Path) -> None:
+    """So it is after an upgrade from the second schema."""
+    restore(tmp_path / "s.db", V0002)
+    upgrade(tmp_path / "s.db")
+
+
 def test_upgrade_happens_once(path: Path) -> None:
     """Opening a database that is up to date changes nothing in it."""
     upgrade(path)
@@ -60,7 +66,7 @@ def test_upgraded_schema_is_that_of_a_new_database(path: Path, tmp_path: Path) -
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("step", range(1, 5))
+@pytest.mark.parametrize("step", range(1, 8))
 def test_kill_at_each_step_of_an_upgrade(path: Path, tmp_path: Path, step: int) -> None:
     """Killed anywhere in an upgrade, the database is as it was before, and the next upgrade is a whole one."""
     before = dumped(path)
@@ -71,7 +77,7 @@ def test_kill_at_each_step_of_an_upgrade(path: Path, tmp_path: Path, step: int) 
     upgrade(path)
 
 
-@pytest.mark.parametrize("step", range(1, 6))
+@pytest.mark.parametrize("step", range(1, 7))
 def test_kill_while_a_database_is_made(tmp_path: Path, step: int) -> None:
     """Killed while it makes a database, a server leaves none, and the next one makes it."""
     fault = f"migration.step=kill@{step}"
@@ -85,7 +91,7 @@ def test_kill_while_a_database_is_made(tmp_path: Path, step: int) -> None:
 
 def test_steps_are_counted_right(path: Path, tmp_path: Path) -> None:
     """The tests above reach every step: there is none after the last of them."""
-    for database, last in ((path, 4), (tmp_path / "new.db", 5)):
+    for database, last in ((path, 7), (tmp_path / "new.db", 6)):
         with pytest.raises(AssertionError):
             child(
                 OPENING,

@@ -64,7 +64,7 @@ def test_definitions_round_trip_as_drafts(spec: StudySpec) -> None:
     assert violations == ()
     assert (draft.space, draft.evaluation, draft.split) == (spec.space, spec.evaluation, spec.evaluation.split)
     assert draft.mode is spec.scheduler.mode
-    assert draft.objectives == (spec.objective,)
+    assert (draft.objectives, draft.limits, draft.warm_start) == (spec.objectives, spec.limits, spec.warm_start)
 
 
 def test_a_study_shows_the_rungs_in_force() -> None:

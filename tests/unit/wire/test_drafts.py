@@ -64,9 +64,13 @@ def test_given_fields_are_taken_over() -> None:
     ("text", "path"),
     [
         ("objectives { metric: 'a' }", "objectives[0].goal"),
-        ("search {}", "search.algorithm"),
+        ("search { algorithm: SEARCH_ALGORITHM_UNSPECIFIED }", "search.algorithm"),
         ("search { algorithm: 99 }", "search.algorithm"),
-        ("scheduler { eta: 3 }", "scheduler.algorithm"),
+        ("scheduler { algorithm: SCHEDULER_ALGORITHM_UNSPECIFIED }", "scheduler.algorithm"),
+        ("constraints {}", "constraints[0]"),
+        ("constraints { metric: 'a' }", "constraints[0]"),
+        ("constraints { metric: 'a' at_most: 1 at_least: 0 }", "constraints[0]"),
+        ("constraints { expression: 'a < b' at_most: 1 }", "constraints[0]"),
         (
             "scheduler { algorithm: SCHEDULER_ALGORITHM_ASHA mode: SCHEDULER_MODE_UNSPECIFIED }",
             "scheduler.mode",
@@ -123,7 +127,9 @@ def test_an_unknown_failure_gets_the_nearest_known_one() -> None:
 
 def test_all_violations_come_at_once() -> None:
     """Nothing hides behind the first mistake."""
-    study = _study("search {} scheduler {} evaluation { split: SPLIT_METHOD_UNSPECIFIED folds: 0 }")
+    study = _study(
+        "search { algorithm: 0 } scheduler { algorithm: 0 } evaluation { split: SPLIT_METHOD_UNSPECIFIED folds: 0 }"
+    )
     assert set(_paths(study)) == {"search.algorithm", "scheduler.algorithm", "evaluation.split", "evaluation.folds"}
 
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from searchd.domain.card import Card, Form
-from searchd.domain.evaluation import Evaluation, Racing, Score, Split
+from searchd.domain.evaluation import Confirm, Evaluation, Racing, Score, Split
 from searchd.domain.facts import Event, MeasurementAdded, ProgressPut, StudyDeleted, StudyPut, TrialPut
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.leaderboard import BestConfig, Entry, Leaderboard, PairedDifference
 from searchd.domain.measurement import Measurement
-from searchd.domain.objective import Goal, Objective
+from searchd.domain.objective import Goal, Limit, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Domain, Float, Integer, Parameter, SearchSpace
@@ -20,6 +20,7 @@ from searchd.domain.study import (
     Best,
     Budget,
     Dataset,
+    FrontPoint,
     Progress,
     Resources,
     Retry,
@@ -96,6 +97,7 @@ datasets = st.builds(
     groups=optional_texts,
     order_by=optional_texts,
     fold_column=optional_texts,
+    test=st.none() | st.floats(0.01, 0.99),
 )
 ladders = st.lists(st.builds(Fidelity, counts, counts), max_size=4).map(tuple)
 evaluations = st.builds(
@@ -109,22 +111,50 @@ evaluations = st.builds(
     score=st.sampled_from(Score),
     racing=st.sampled_from(Racing),
     ladder=ladders,
+    confirm=st.none() | st.builds(Confirm, counts, counts, numbers),
+)
+searches = st.builds(
+    lambda algorithm, default, ray, cost: Search(algorithm, default, ray if algorithm is Algorithm.RAY else "", cost),
+    st.sampled_from(Algorithm),
+    st.booleans(),
+    names,
+    st.booleans(),
+)
+schedulers = st.builds(
+    lambda algorithm, ray, **rest: Scheduler(algorithm, ray=ray if algorithm is SchedulerAlgorithm.RAY else "", **rest),
+    st.sampled_from(SchedulerAlgorithm),
+    names,
+    eta=st.integers(2, 9),
+    mode=st.sampled_from(SchedulerMode),
+    metric=st.none() | names,
+    brackets=st.integers(1, 9),
 )
 specs = st.builds(
     StudySpec,
     trainable=names,
-    objective=st.builds(Objective, names, st.sampled_from(Goal)),
+    objectives=st.lists(
+        st.builds(Objective, names, st.sampled_from(Goal), st.none() | numbers), min_size=1, max_size=3
+    ).map(tuple),
+    limits=st.lists(
+        st.builds(Limit, names, at_most=numbers) | st.builds(Limit, names, at_least=numbers), max_size=2
+    ).map(tuple),
+    warm_start=st.lists(names, max_size=2).map(tuple),
     space=spaces(),
     dataset=st.none() | datasets,
     fixed=parameters,
     seed=seeds,
-    search=st.builds(Search, st.sampled_from(Algorithm), st.booleans()),
-    scheduler=st.builds(
-        Scheduler, st.sampled_from(SchedulerAlgorithm), st.integers(2, 9), st.sampled_from(SchedulerMode), st.just(1)
-    ),
+    search=searches,
+    scheduler=schedulers,
     evaluation=evaluations,
     resources=st.builds(Resources, numbers, numbers),
-    budget=st.builds(Budget, st.integers(1, 10_000), st.none() | counts, st.none() | durations),
+    budget=st.builds(
+        Budget,
+        st.integers(1, 10_000),
+        st.none() | counts,
+        st.none() | durations,
+        st.none() | numbers,
+        st.none() | counts,
+    ),
     retry=st.builds(Retry, counts, durations, st.none() | durations, st.dictionaries(st.sampled_from(Failure), counts)),
     priority=st.integers(-(2**31), 2**31 - 1),
     labels=st.dictionaries(names, texts, max_size=3),
@@ -139,6 +169,10 @@ progresses = st.builds(
     epochs=int64s,
     full_epochs=int64s,
     train_seconds=numbers,
+    front=st.lists(st.builds(FrontPoint, counts, st.lists(numbers, max_size=3).map(tuple)), max_size=2).map(tuple),
+    worst=st.lists(numbers, max_size=3).map(tuple),
+    search_log=st.lists(texts, max_size=2).map(tuple),
+    since_best=counts,
 )
 studies = st.builds(
     Study,
@@ -180,6 +214,10 @@ trials = st.builds(
     ended_at=st.none() | times,
     train_seconds=numbers,
     failure=st.none() | st.sampled_from(Failure),
+    others=st.lists(numbers, max_size=2).map(tuple),
+    feasible=st.booleans(),
+    note=texts,
+    of=st.none() | st.integers(1, 2**31 - 1).map(TrialNumber),
 )
 shown_trials = trials.map(_as_shown)
 measurements = st.builds(

@@ -10,11 +10,12 @@ import sqlalchemy as sa
 from alembic import op
 
 from searchd.failpoints import reach
+from searchd.stores.migrations.rewriting import column, rewrite
 
 revision = "0002"
 down_revision = "0001"
 
-_CHUNK = 1000
+_COUNTED = '"losses"'
 _PLAIN = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
@@ -26,35 +27,11 @@ def upgrade() -> None:
     op.add_column("meta", sa.Column("beats", sa.BigInteger, nullable=False, server_default="0"))
     op.add_column("meta", sa.Column("mark", sa.String(32), nullable=False, server_default=sa.text("''")))
     reach("migration.step")
-    trials = sa.table("trials", _column("study"), _column("number", sa.BigInteger), _column("body"))
-    _rewrite(trials, ["study", "number"], sa.true())
-    events = sa.table("events", _column("revision", sa.BigInteger), _column("kind"), _column("body"))
-    _rewrite(events, ["revision"], events.c.kind == "trial")
-
-
-def _column(name: str, kind: type[sa.types.TypeEngine[Any]] = sa.Text) -> sa.ColumnClause[Any]:
-    return sa.column(name, kind)
-
-
-def _rewrite(table: sa.TableClause, keys: list[str], which: sa.ColumnElement[bool]) -> None:
-    """Rewrite the bodies of a table, so many at a time that memory holds them."""
-    connection = op.get_bind()
-    columns = [table.c[key] for key in keys]
-    query = sa.select(*columns, table.c.body).where(which, table.c.body.contains('"losses"'))
-    query = query.order_by(*columns).limit(_CHUNK)
-    put = sa.update(table).where(*(column == sa.bindparam(f"of_{column.name}") for column in columns))
-    put = put.values(body=sa.bindparam("new"))
-    rows = connection.execute(query).all()
-    while rows:
-        changed = [
-            {f"of_{key}": value for key, value in zip(keys, row, strict=False)} | {"new": new}
-            for row in rows
-            if (new := _rewritten(row.body)) is not None
-        ]
-        if changed:
-            connection.execute(put, changed)
-        reach("migration.step")
-        rows = connection.execute(query.where(sa.tuple_(*columns) > tuple(rows[-1])[:-1])).all()
+    trials = sa.table("trials", column("study"), column("number", sa.BigInteger), column("body"))
+    rewrite(trials, ["study", "number"], "body", trials.c.body.contains(_COUNTED), _rewritten)
+    events = sa.table("events", column("revision", sa.BigInteger), column("kind"), column("body"))
+    counted = (events.c.kind == "trial") & events.c.body.contains(_COUNTED)
+    rewrite(events, ["revision"], "body", counted, _rewritten)
 
 
 def _rewritten(body: str) -> str | None:
