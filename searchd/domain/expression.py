@@ -153,7 +153,7 @@ class _Reader:
         try:
             tree = ast.parse(self._written, mode="eval").body
         except SyntaxError as error:
-            column = self._offset + (error.offset or 1)
+            column = self._offset + (error.offset or len(self._written) + 1)
             raise InvalidExpression(self._text, column, "cannot be read from there on", HINT) from None
         except (MemoryError, RecursionError, ValueError):
             raise InvalidExpression(self._text, self._offset + 1, "cannot be read", HINT) from None

@@ -103,6 +103,7 @@ Levels = Options | Steps
 """The values of a discrete domain by position, from 0."""
 
 
+@functools.lru_cache(maxsize=4096)
 def whole_steps(low: int, top: int, step: int) -> Steps:
     """The multiples of a whole step in [low, top]."""
     first = -(-low // step)

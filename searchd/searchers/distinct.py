@@ -172,50 +172,59 @@ class Turns:
     """Gives trial n the configuration at place n, unless another trial has that one.
 
     If trial m has it (as the default configuration, or because a caller asked for it), what is at place m is free, and
-    trial n gets that; if somebody has that too, it goes on so. Beyond the end come the configurations of those trials
-    that have something else, in their order. So all trials get different ones until there is none left, and what trial
-    n gets depends on n and on trials that were not suggested here; those that were need not be told.
+    trial n gets that; if somebody has that too, it goes on so. Beyond the end comes what nobody has, the last first. So
+    all trials get different ones until there is none left, and what trial n gets depends on n and on trials that were
+    not suggested here; up to the end, those that were need not be told.
     """
 
     def __init__(self, lattice: Lattice, configurations: Configurations) -> None:
         self._lattice = lattice
         self._configurations = configurations
-        self._held: dict[int, Key | None] = {}
+        self._held: dict[int, Key] = {}
         self._holder: dict[Key, int] = {}
+        self._given: dict[int, int | None] = {}
+        self._rest: Iterator[int] | None = None
 
     def take(self, number: TrialNumber, parameters: Parameters) -> None:
         """Trial ``number`` has this configuration, whoever proposed it."""
+        before = self._held.pop(number, None)
+        if before is not None and self._holder[before] == number:
+            del self._holder[before]
         key = self._lattice.key(parameters)
-        if key is not None and not self._lattice.space.allows(parameters):
-            key = None
-        self._held[number] = key
         if key is not None:
+            self._held[number] = key
             self._holder.setdefault(key, number)
 
     def place(self, number: TrialNumber) -> int | None:
-        """The place of the configuration that trial ``number`` gets; None if there is none left."""
-        place: int = number
-        for _ in range(len(self._held) + 2):
-            parameters = self._configurations.at(place)
-            if parameters is None:
-                beyond = place - self._configurations.length
-                spare = self._spare()
-                if beyond > len(spare):
-                    return None
-                place = spare[beyond - 1]
-                continue
-            holder = self._holder.get(self._lattice.key(parameters) or ())
-            if holder is None or holder == number:
-                return place
-            place = holder
-        return None
+        """The place of the configuration that trial ``number`` gets and has from now on; None if there is none left."""
+        if number not in self._given:
+            place = self._given[number] = self._found(number)
+            if place is not None and place != number:
+                self.take(number, self._configurations.at(place) or {})
+        return self._given[number]
 
     def configuration(self, number: TrialNumber) -> Parameters | None:
         """What is at that place."""
         place = self.place(number)
         return None if place is None else self._configurations.at(place)
 
-    def _spare(self) -> list[int]:
-        """Trials that have something else than what the configurations hold, each leaving one over."""
-        end = self._configurations.length
-        return sorted(n for n, key in self._held.items() if n <= end and (key is None or self._holder[key] != n))
+    def _found(self, number: TrialNumber) -> int | None:
+        place: int = number
+        while True:
+            holder = self._holder_at(place)
+            if holder is None:
+                return self._left_over()
+            if holder in (0, number):
+                return place
+            place = holder
+
+    def _holder_at(self, place: int) -> int | None:
+        """The trial that has what is at a place, 0 if none does; None beyond the end."""
+        parameters = self._configurations.at(place)
+        return None if parameters is None else self._holder.get(self._lattice.key(parameters) or (), 0)
+
+    def _left_over(self) -> int | None:
+        """The last place whose configuration nobody has and whose trial was not asked for; each is given once."""
+        if self._rest is None:
+            self._rest = iter(range(self._configurations.length, 0, -1))
+        return next((p for p in self._rest if p not in self._given and not self._holder_at(p)), None)
