@@ -13,9 +13,18 @@ from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity, is_ladder
 from searchd.domain.scheduler import SchedulerAlgorithm
 from searchd.domain.search import Algorithm
-from searchd.domain.space import Choice, Float, ParameterValue, SearchSpace, shorthand_name
+from searchd.domain.space import (
+    Choice,
+    Domain,
+    Float,
+    Parameters,
+    ParameterValue,
+    SearchSpace,
+    same_value,
+    shorthand_name,
+)
 from searchd.domain.space import violations as space_violations
-from searchd.domain.study import Budget, Dataset, Resources, Retry
+from searchd.domain.study import Budget, Dataset, Resources, Retry, StudySpec
 
 LABEL_KEY_PATTERN = r"[a-z][a-z0-9_-]{0,62}"
 MAX_LABEL_CHARACTERS = 256
@@ -54,9 +63,36 @@ def draft_violations(draft: StudyDraft) -> Iterator[Violation]:
     yield from _evaluation_violations(draft.evaluation)
     yield from _scheduler_violations(draft)
     yield from _resource_violations(draft.resources)
-    yield from _budget_violations(draft.budget)
+    yield from budget_violations(draft.budget)
     yield from _retry_violations(draft.retry)
-    yield from _label_violations(draft.labels)
+    yield from label_violations(draft.labels)
+
+
+def configuration_violations(spec: StudySpec, parameters: Parameters) -> Iterator[Violation]:
+    """What keeps a configuration from being one of a study's space; fixed parameters may be repeated."""
+    active = list(spec.space.active(parameters))
+    for parameter in active:
+        path = f"parameters.{parameter.name}"
+        if parameter.name not in parameters:
+            yield Violation(path, "is not set", f"give it a value of {_domain_text(parameter.domain)}")
+        elif not parameter.domain.contains(parameters[parameter.name]):
+            value = parameters[parameter.name]
+            yield Violation(path, f"{value!r} is outside the space", f"use a value of {_domain_text(parameter.domain)}")
+    known = {parameter.name for parameter in active}
+    for name, value in parameters.items():
+        path = f"parameters.{name}"
+        if name in spec.fixed:
+            if not same_value(value, spec.fixed[name]):
+                yield Violation(path, f"is fixed at {spec.fixed[name]!r}", "leave it out")
+        elif name not in known:
+            problem = "is not active here" if name in spec.space.names() else "is no parameter of the study"
+            yield Violation(path, problem, "leave it out")
+
+
+def _domain_text(domain: Domain) -> str:
+    if isinstance(domain, Choice):
+        return f"{shorthand_name(domain)} {list(domain.options)}"
+    return f"{shorthand_name(domain)} [{domain.low}, {domain.high}]"
 
 
 def algorithm_violations(space: SearchSpace, algorithm: Algorithm) -> Iterator[Violation]:
@@ -189,12 +225,17 @@ def _resource_violations(resources: Resources) -> Iterator[Violation]:
         yield Violation("resources.gpus", message, "use a share up to 1, or a whole number")
 
 
-def _budget_violations(budget: Budget) -> Iterator[Violation]:
+def budget_violations(budget: Budget) -> Iterator[Violation]:
+    """What is wrong with a budget by itself."""
     yield from _at_least("budget.trials", budget.trials, 1)
     if budget.slots is not None:
         yield from _at_least("budget.slots", budget.slots, 1)
     if budget.wall_time is not None and budget.wall_time.total_seconds() <= 0:
         yield Violation("budget.wall_time", "is not above 0", "use a duration such as 90s, 15m or 12h")
+    if budget.gpu_hours is not None and not 0 < budget.gpu_hours < math.inf:
+        yield Violation("budget.gpu_hours", f"{budget.gpu_hours} is not above 0", "use a number above 0")
+    if budget.patience is not None:
+        yield from _at_least("budget.patience", budget.patience, 1)
 
 
 def _retry_violations(retry: Retry) -> Iterator[Violation]:
@@ -216,7 +257,8 @@ def _retry_violations(retry: Retry) -> Iterator[Violation]:
             yield Violation(path, message, f"keep one of them: {retries} retries are {retries + 1} attempts")
 
 
-def _label_violations(labels: Mapping[str, str]) -> Iterator[Violation]:
+def label_violations(labels: Mapping[str, str]) -> Iterator[Violation]:
+    """What is wrong with labels."""
     if len(labels) > MAX_LABELS:
         yield Violation("labels", f"there are {len(labels)}", f"keep at most {MAX_LABELS}")
     for key, value in labels.items():
