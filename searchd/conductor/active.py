@@ -300,8 +300,8 @@ class ActiveStudy:
             self.progress_stale = True
 
     def observe(self, trial: Trial) -> None:
-        """Note what the searcher should be told of a trial."""
-        if self.study.spec.search.algorithm.adaptive:
+        """Note what the searcher should be told of a trial: one that learns of all, any of what it did not suggest."""
+        if self.study.spec.search.algorithm.adaptive or trial.origin is Origin.REQUESTED:
             self.told[trial.number] = observation(trial)
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -75,18 +74,13 @@ class Novelty:
         self._space = space
         self._seed = seed
         self._supply = Supply(space)
-        self._held: dict[TrialNumber, Key] = {}
-        self._holders: Counter[Key] = Counter()
+        self._owner: dict[Key, TrialNumber] = {}
 
     def take(self, number: TrialNumber, parameters: Parameters) -> None:
-        """Trial ``number`` has this configuration, whoever proposed it."""
+        """Trial ``number`` has this configuration, whoever proposed it; nothing that was taken is ever free again."""
         key = self._supply.lattice.key(parameters)
-        before = self._held.pop(number, None)
-        if before is not None:
-            self._holders[before] -= 1
         if key is not None:
-            self._held[number] = key
-            self._holders[key] += 1
+            self._owner.setdefault(key, number)
 
     def fresh(self, number: TrialNumber, propose: Callable[[int], Parameters]) -> Parameters | None:
         """A configuration for trial ``number`` that no other trial has, taken from now on.
@@ -97,9 +91,9 @@ class Novelty:
             number: The trial.
             propose: The searcher's proposal at an attempt, from 0; a later attempt should propose something else.
         """
-        own = self._held.get(number)
         proposals = itertools.chain(map(propose, range(ATTEMPTS)), self._drawn(number))
-        found = self._supply.find(proposals, lambda key: self._holders[key] > (key == own), seed_of(self._seed, number))
+        start = seed_of(self._seed, number)
+        found = self._supply.find(proposals, lambda key: self._owner.get(key, number) != number, start)
         if found is None:
             return None
         self.take(number, found[1])
@@ -172,7 +166,8 @@ class Turns:
     """Gives trial n the configuration at place n, unless another trial has that one.
 
     If trial m has it (as the default configuration, or because a caller asked for it), what is at place m is free, and
-    trial n gets that; if somebody has that too, it goes on so. Beyond the end comes what nobody has, the last first. So
+    trial n gets that; if somebody has that too, it goes on so. (If m's was given out already before m was known to have
+    another, the next free one takes its place.) Beyond the end comes what nobody has, the last first. So
     all trials get different ones until there is none left, and what trial n gets depends on n and on trials that were
     not suggested here; up to the end, those that were need not be told.
     """
@@ -180,19 +175,14 @@ class Turns:
     def __init__(self, lattice: Lattice, configurations: Configurations) -> None:
         self._lattice = lattice
         self._configurations = configurations
-        self._held: dict[int, Key] = {}
         self._holder: dict[Key, int] = {}
         self._given: dict[int, int | None] = {}
         self._rest: Iterator[int] | None = None
 
     def take(self, number: TrialNumber, parameters: Parameters) -> None:
         """Trial ``number`` has this configuration, whoever proposed it."""
-        before = self._held.pop(number, None)
-        if before is not None and self._holder[before] == number:
-            del self._holder[before]
         key = self._lattice.key(parameters)
         if key is not None:
-            self._held[number] = key
             self._holder.setdefault(key, number)
 
     def place(self, number: TrialNumber) -> int | None:
@@ -216,7 +206,12 @@ class Turns:
                 return self._left_over()
             if holder in (0, number):
                 return place
-            place = holder
+            # What is at the place of a trial that was asked for is on its way to it, whatever that number has now.
+            place = holder if holder not in self._given else self._next_free(number)
+
+    def _next_free(self, number: int) -> int:
+        """The first place after a trial's that nobody has and that was not asked for, or the one beyond the end."""
+        return next(p for p in itertools.count(number + 1) if p not in self._given and not self._holder_at(p))
 
     def _holder_at(self, place: int) -> int | None:
         """The trial that has what is at a place, 0 if none does; None beyond the end."""
