@@ -32,6 +32,14 @@ MAX_LABELS = 64
 MAX_SEED = 2**32 - 1
 MAX_RETRIES = 1000
 GRID_ALGORITHMS = (Algorithm.GRID, Algorithm.RANDOM)
+SINGLE_OBJECTIVE = (
+    Algorithm.CMAES,
+    Algorithm.HYPEROPT_TPE,
+    Algorithm.HYPEROPT_ANNEAL,
+    Algorithm.GRADIENT,
+    Algorithm.RAY,
+)
+"""Algorithms that know of one objective only."""
 
 
 def merged(*stages: Iterable[Violation]) -> tuple[Violation, ...]:
@@ -55,6 +63,7 @@ def draft_violations(draft: StudyDraft) -> Iterator[Violation]:
     if not draft.trainable:
         yield Violation("trainable", "is not set", "name one of those that `searchd trainables` lists")
     yield from _objective_violations(draft)
+    yield from _search_violations(draft)
     yield from _dataset_violations(draft.dataset)
     yield from _space_violations(draft)
     yield from algorithm_violations(draft.space, draft.search.algorithm)
@@ -112,17 +121,42 @@ def algorithm_violations(space: SearchSpace, algorithm: Algorithm) -> Iterator[V
 
 
 def _objective_violations(draft: StudyDraft) -> Iterator[Violation]:
-    if len(draft.objectives) > 1:
-        yield Violation("objectives", f"there are {len(draft.objectives)}, and it is one objective for now", "keep one")
+    named: set[str] = set()
     for index, objective in enumerate(draft.objectives):
+        path = f"objectives[{index}]"
         if not objective.metric:
-            yield Violation(f"objectives[{index}].metric", "is not set", "name a metric that the trainable declares")
+            yield Violation(f"{path}.metric", "is not set", "name a metric that the trainable declares")
+        elif objective.metric in named:
+            yield Violation(f"{path}.metric", f"{objective.metric!r} is an objective already", "name each metric once")
+        named.add(objective.metric)
+        if objective.target is not None and not math.isfinite(objective.target):
+            yield Violation(f"{path}.target", f"{objective.target} is not finite", "use a finite number")
+    for index, limit in enumerate(draft.limits):
+        if not math.isfinite(limit.bound):
+            yield Violation(f"constraints[{index}]", f"{limit.bound} is not finite", "use a finite number")
+
+
+def _search_violations(draft: StudyDraft) -> Iterator[Violation]:
+    algorithm = draft.search.algorithm
+    if draft.search.cost_aware and algorithm is not Algorithm.BAYESIAN:
+        message = f"does not go with search.algorithm {algorithm.value}"
+        yield Violation("search.cost_aware", message, "leave it out, or set search.algorithm to bayesian")
+    if (algorithm is Algorithm.RAY) != bool(draft.search.ray):
+        problem = f"{draft.search.ray!r} is not used" if draft.search.ray else "does not say which of Ray Tune's"
+        yield Violation("search.algorithm", problem, "write ray:NAME, such as ray:hyperopt")
+    if len(draft.objectives) > 1 and algorithm in SINGLE_OBJECTIVE:
+        message = f"{algorithm.value} optimises one objective, and there are {len(draft.objectives)}"
+        yield Violation("search.algorithm", message, "use bayesian, tpe, gp, nsga2, nsga3, random or sobol")
+    if len(set(draft.warm_start)) < len(draft.warm_start):
+        yield Violation("warm_start", "names a study twice", "name each study once")
 
 
 def _dataset_violations(dataset: Dataset | None) -> Iterator[Violation]:
     if dataset is not None and bool(dataset.builtin) == bool(dataset.uri):
         message = "names both a bundled dataset and a file" if dataset.uri else "names no source of rows"
         yield Violation("dataset", message, "set exactly one of builtin and uri")
+    if dataset is not None and dataset.test is not None and not 0 < dataset.test < 1:
+        yield Violation("dataset.test", f"{dataset.test} is not a share of the rows", "use a number such as 0.2")
 
 
 def _space_violations(draft: StudyDraft) -> Iterator[Violation]:
@@ -186,6 +220,12 @@ def _evaluation_violations(evaluation: Evaluation) -> Iterator[Violation]:
     yield from _at_least("evaluation.epochs", evaluation.epochs, 1)
     if evaluation.ladder:
         yield from _ladder_violations(evaluation)
+    if evaluation.confirm is not None:
+        yield from _at_least("evaluation.confirm.top", evaluation.confirm.top, 1)
+        yield from _at_least("evaluation.confirm.repeats", evaluation.confirm.repeats, 1)
+        if not 0 < evaluation.confirm.share <= 1:
+            message = f"{evaluation.confirm.share} is not a share"
+            yield Violation("evaluation.confirm.share", message, "use a number above 0 and at most 1, such as 0.2")
 
 
 def _ladder_violations(evaluation: Evaluation) -> Iterator[Violation]:
@@ -207,6 +247,14 @@ def _scheduler_violations(draft: StudyDraft) -> Iterator[Violation]:
         return
     yield from _at_least("scheduler.eta", scheduler.eta, 2)
     yield from _at_least("scheduler.min_epochs", scheduler.min_epochs, 1)
+    yield from _at_least("scheduler.brackets", scheduler.brackets, 1)
+    if (scheduler.algorithm is SchedulerAlgorithm.RAY) != bool(scheduler.ray):
+        problem = f"{scheduler.ray!r} is not used" if scheduler.ray else "does not say which of Ray Tune's"
+        yield Violation("scheduler.algorithm", problem, "write ray:NAME, such as ray:median_stopping_rule")
+    metrics = [objective.metric for objective in draft.objectives]
+    if scheduler.metric is not None and metrics and scheduler.metric not in metrics:
+        message = f"{scheduler.metric!r} is no objective of the study"
+        yield Violation("scheduler.metric", message, f"use one of {', '.join(metrics)}")
     if scheduler.min_epochs > max(draft.evaluation.epochs, 1):
         message = f"{scheduler.min_epochs} is more than evaluation.epochs, which is {draft.evaluation.epochs}"
         yield Violation("scheduler.min_epochs", message, "use fewer, or raise evaluation.epochs")

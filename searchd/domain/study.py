@@ -218,6 +218,27 @@ class Best:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """How a trial did when its configuration was evaluated once more.
+
+    Attributes:
+        trial: The trial that was the candidate.
+        selected: The mean that it was chosen by.
+        mean: Mean over the fresh fold runs; None if they failed or are not through.
+        standard_error: Its corrected standard error; None with fewer than 2 fold runs.
+        shrunk: The mean, moved towards that of all candidates by as much as the noise suggests; None without a mean.
+        test: Score on the rows that were set aside; None without.
+    """
+
+    trial: int
+    selected: float
+    mean: float | None = None
+    standard_error: float | None = None
+    shrunk: float | None = None
+    test: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FrontPoint:
     """A trial of the Pareto front: its values, in the objectives' order and own signs."""
 
@@ -242,6 +263,7 @@ class Progress:
             with one objective.
         worst: The worst value of each objective among trials at the top rung, in the objectives' order; empty with one.
         search_log: What the searcher chose and why, oldest first.
+        confirmed: The candidates that are or were evaluated once more, the winner first.
         since_best: Trials that have ended since the best one did, or since the beginning.
     """
 
@@ -257,6 +279,7 @@ class Progress:
     worst: tuple[float, ...] = ()
     search_log: tuple[str, ...] = ()
     since_best: int = 0
+    confirmed: tuple[Confirmed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """From a draft to a definition: fill in what the trainable and the data decide, and find everything that is wrong."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from searchd.domain.card import Card
@@ -18,14 +18,24 @@ from searchd.domain.study import Budget, StudySpec
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import Node
 
+VendorCheck = Callable[[StudyDraft, SearchSpace], Iterable[Violation]]
+"""What is wrong with the vendors' algorithms that a draft names, for the space that is to be searched."""
+
+
+def any_vendor(draft: StudyDraft, space: SearchSpace) -> Iterable[Violation]:  # noqa: ARG001  # a VendorCheck
+    """Finds nothing wrong, where nobody knows the vendors."""
+    return ()
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a definition is checked against: the trainables, the inspected dataset (None without one), the cluster."""
+    """What a definition is checked against: the trainables, the inspected dataset (None without one), the cluster, and
+    what is known of vendors."""
 
     cards: Mapping[str, Card]
     inspection: Inspection | None
     nodes: Sequence[Node]
+    vendors: VendorCheck = any_vendor
 
 
 def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) -> StudySpec:
@@ -43,7 +53,9 @@ def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) 
     unknown = () if card is not None else (_unknown_trainable(draft.trainable, around.cards),)
     data = () if around.inspection is None else around.inspection.violations
     fitting = () if card is None else _against_card(draft, card)
-    violations = merged(found, unknown, draft_violations(draft), fitting, data, _against_cluster(draft, around.nodes))
+    named = around.vendors(draft, draft.space if draft.space.parameters or card is None else card.space)
+    cluster = _against_cluster(draft, around.nodes)
+    violations = merged(found, unknown, draft_violations(draft), fitting, named, data, cluster)
     if card is None or violations:
         raise InvalidStudy(violations)
     return _completed(draft, card, around.inspection)
@@ -79,6 +91,13 @@ def _space(draft: StudyDraft, card: Card) -> SearchSpace:
     return replace(card.space, constraints=(*card.space.constraints, *draft.space.constraints))
 
 
+def _climbs(draft: StudyDraft) -> bool:
+    """Whether there are rungs that somebody must decide at."""
+    top = draft.evaluation.top
+    without = draft.scheduler is not None and draft.scheduler.algorithm is SchedulerAlgorithm.NONE
+    return (top.folds > 1 or top.epochs > 1) and not without
+
+
 def _scheduler(draft: StudyDraft, card: Card) -> Scheduler:
     top = draft.evaluation.top
     climbs = top.folds > 1 or top.epochs > 1
@@ -86,8 +105,8 @@ def _scheduler(draft: StudyDraft, card: Card) -> Scheduler:
     if scheduler is None:
         scheduler = Scheduler(SchedulerAlgorithm.ASHA if climbs else SchedulerAlgorithm.NONE)
     if not climbs:
-        scheduler = replace(scheduler, algorithm=SchedulerAlgorithm.NONE)
-    mode = draft.mode
+        scheduler = replace(scheduler, algorithm=SchedulerAlgorithm.NONE, ray="")
+    mode = SchedulerMode.STOPPING if scheduler.algorithm is SchedulerAlgorithm.RAY else draft.mode
     if mode is None:
         mode = SchedulerMode.PROMOTION if card.checkpoints or top.epochs == 1 else SchedulerMode.STOPPING
     return replace(scheduler, mode=mode)
@@ -116,13 +135,17 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
                 )
     if not draft.objectives and not card.metrics:
         yield Violation("objectives", f"{card.name} declares no metrics", "name the metric and its goal")
-    for i, objective in enumerate(draft.objectives):
-        if card.metrics and objective.metric not in card.metrics:
-            yield Violation(
-                f"objectives[{i}].metric",
-                f"{card.name} does not report {objective.metric!r}",
-                _nearest(objective.metric, sorted(card.metrics), "choose one that it reports"),
-            )
+    named = [(f"objectives[{i}].metric", objective.metric) for i, objective in enumerate(draft.objectives)]
+    named += [(f"constraints[{i}].metric", limit.metric) for i, limit in enumerate(draft.limits)]
+    for path, metric in named:
+        if card.metrics and metric and metric not in card.metrics:
+            remedy = _nearest(metric, sorted(card.metrics), "choose one that it reports")
+            yield Violation(path, f"{card.name} does not report {metric!r}", remedy)
+    if len(draft.objectives) > 1 and _climbs(draft) and (draft.scheduler is None or draft.scheduler.metric is None):
+        known_objectives = ", ".join(objective.metric for objective in draft.objectives)
+        message = "several objectives do not say which trials climb"
+        remedy = f"name one of {known_objectives}, or set scheduler.algorithm to none"
+        yield Violation("scheduler.metric", message, remedy)
     has_default = draft.search.default_first and card.default is not None
     if not draft.space.parameters and not card.space.parameters and not has_default:
         yield Violation("search_space", f"{card.name} declares no default space", "write one")

@@ -60,14 +60,14 @@ CONSTRAINED = SearchSpace(
 """units_2 takes 1, 2, 4 or 8 values, and depth 4, 2, 1 or none below them: 15 + 4 + 4 + 4 = 27 configurations."""
 
 
-def spec(algorithm: Algorithm, space: SearchSpace, seed: int = 7, goal: Goal = Goal.MAXIMIZE) -> StudySpec:
+def spec(algorithm: Algorithm | Search, space: SearchSpace, seed: int = 7, goal: Goal = Goal.MAXIMIZE) -> StudySpec:
     """A study that is searched by an algorithm."""
     return StudySpec(
         trainable="t",
         objectives=(Objective("accuracy", goal),),
         space=space,
         seed=seed,
-        search=Search(algorithm, False),
+        search=algorithm if isinstance(algorithm, Search) else Search(algorithm, False),
     )
 
 
@@ -104,7 +104,7 @@ class SearcherContract:
     """Subclass with the fixtures ``algorithm`` and ``spaces``."""
 
     @pytest.fixture
-    def algorithm(self) -> Algorithm:
+    def algorithm(self) -> Algorithm | Search:
         raise NotImplementedError
 
     @pytest.fixture

@@ -18,6 +18,7 @@ from searchd.domain.study import Budget, Dataset, Resources, StudySpec
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import Node
 from searchd.service.definition import Surroundings, define
+from searchd.wiring import vendor_violations
 
 CARD = Card(
     name="torch_cnn",
@@ -265,3 +266,25 @@ def test_resources_must_fit_a_node(resources: Resources, paths: list[str]) -> No
     else:
         assert _define(draft).resources == resources
     assert _define(draft, replace(AROUND, nodes=())).resources == resources
+
+
+def test_what_vendors_are_named_is_checked_where_they_are_known() -> None:
+    """A definition that names Ray Tune's algorithms wrongly is told so at once, for the space that will be searched."""
+    around = replace(AROUND, vendors=vendor_violations)
+    scheduler = Scheduler(SchedulerAlgorithm.RAY, ray="pbt")
+    draft = replace(DRAFT, search=Search(Algorithm.RAY, ray="hyperopd"), scheduler=scheduler, evaluation=CLIMBING)
+    assert sorted(_paths(draft, around)) == ["scheduler.algorithm", "search.algorithm"]
+    unknown = replace(draft, trainable="nothing_like_it")
+    assert {"trainable", "search.algorithm"} <= set(_paths(unknown, around))
+    numbers = replace(DRAFT, search=Search(Algorithm.RAY, ray="bayesopt"))
+    assert "search_space.optimizer.choice" in _paths(numbers, around)
+
+
+def test_schedulers_of_ray_tune_stop() -> None:
+    """They get the mode that needs no checkpoints, whatever the trainable can do; promotion is refused."""
+    around = replace(AROUND, vendors=vendor_violations)
+    draft = replace(DRAFT, scheduler=Scheduler(SchedulerAlgorithm.RAY, ray="asha"), evaluation=Evaluation(epochs=9))
+    assert _define(draft, around).scheduler.mode is SchedulerMode.STOPPING
+    assert _define(replace(draft, trainable="forgetful"), around).scheduler.mode is SchedulerMode.STOPPING
+    assert _paths(replace(draft, mode=SchedulerMode.PROMOTION), around) == ["scheduler.mode"]
+    assert _define(replace(draft, evaluation=Evaluation()), around).scheduler.ray == ""
