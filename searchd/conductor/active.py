@@ -336,8 +336,10 @@ class ActiveStudy:
             self.progress_stale = True
 
     def observe(self, trial: Trial) -> None:
-        """Note what the searcher should be told of a trial."""
-        if self.study.spec.search.algorithm.adaptive and not trial.origin.repeats:
+        """Note what the searcher should be told of a trial: one that learns of all but repeats, any of what was asked
+        for by others."""
+        learns = self.study.spec.search.algorithm.adaptive and not trial.origin.repeats
+        if learns or trial.origin is Origin.REQUESTED:
             self.told[trial.number] = observation(trial)
 
 

@@ -20,7 +20,7 @@ def make_searcher(spec: StudySpec) -> Searcher:
     """
     match spec.search.algorithm:
         case Algorithm.GRID:
-            return GridSearcher(spec.space, spec.search.default_first)
+            return GridSearcher(spec.space)
         case Algorithm.RANDOM:
             return RandomSearcher(spec.space, spec.seed)
         case Algorithm.SOBOL:

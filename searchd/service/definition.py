@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from searchd.domain.card import Card
-from searchd.domain.checks import algorithm_violations, draft_violations, merged
+from searchd.domain.checks import algorithm_violations, constrained_violations, draft_violations, merged
+from searchd.domain.constraints import with_fixed
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidStudy, Violation
 from searchd.domain.evaluation import Split
@@ -13,7 +14,7 @@ from searchd.domain.fidelity import derived_ladder
 from searchd.domain.objective import Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm
-from searchd.domain.space import Parameter, SearchSpace
+from searchd.domain.space import SearchSpace
 from searchd.domain.study import Budget, StudySpec
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import Node
@@ -64,12 +65,10 @@ def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) 
 def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> StudySpec:
     evaluation = replace(draft.evaluation, split=chosen_split(draft, inspection))
     objectives = draft.objectives or (Objective(*next(iter(card.metrics.items()))),)
-    space = draft.space if draft.space.parameters else card.space
-    space = SearchSpace(tuple(p for p in space.parameters if p.name not in draft.fixed))
     return StudySpec(
         trainable=draft.trainable,
         objectives=objectives,
-        space=_without_fixed(space, draft),
+        space=with_fixed(_space(draft, card), draft.fixed),
         dataset=draft.dataset,
         fixed=draft.fixed,
         seed=draft.seed,
@@ -86,19 +85,11 @@ def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> 
     )
 
 
-def _without_fixed(space: SearchSpace, draft: StudyDraft) -> SearchSpace:
-    """Drop conditions on fixed parameters: those that hold need no asking, and what cannot hold is no parameter."""
-    kept: list[Parameter] = []
-    gone: set[str] = set()
-    for parameter in space.parameters:
-        on_fixed = [c for c in parameter.when if c.parameter in draft.fixed]
-        if any(draft.fixed[c.parameter] not in c.values for c in on_fixed) or any(
-            c.parameter in gone for c in parameter.when
-        ):
-            gone.add(parameter.name)
-            continue
-        kept.append(replace(parameter, when=tuple(c for c in parameter.when if c not in on_fixed)))
-    return SearchSpace(tuple(kept))
+def _space(draft: StudyDraft, card: Card) -> SearchSpace:
+    """The parameters that the study gives, else those of the trainable, to which a study may add constraints."""
+    if draft.space.parameters:
+        return draft.space
+    return replace(card.space, constraints=(*card.space.constraints, *draft.space.constraints))
 
 
 def _climbs(draft: StudyDraft) -> bool:
@@ -168,6 +159,7 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
     if not draft.space.parameters:
         free = tuple(p for p in card.space.parameters if p.name not in draft.fixed)
         yield from algorithm_violations(SearchSpace(free), draft.search.algorithm)
+        yield from constrained_violations(_space(draft, card), draft)
     if draft.search.algorithm is Algorithm.GRADIENT:
         yield from _without_gradients(draft, card)
     if not card.checkpoints and _pauses(_scheduler(draft, card), draft):

@@ -110,6 +110,17 @@ def test_fixed_parameters_leave_the_default_space() -> None:
     assert gone.space.names() == ("lr",)
 
 
+def test_constraints_go_with_either_space() -> None:
+    """A study may constrain its own space or the trainable's, with fixed values written out, and mistakes are found."""
+    constrained = replace(DRAFT, space=SearchSpace((), ("momentum * lr < most", "lr < 0.05")), fixed={"most": 0.1})
+    free = replace(CARD, default=None)
+    around = replace(AROUND, cards={"torch_cnn": replace(free, default={"lr": 0.01, "optimizer": "adam", "most": 1})})
+    assert _define(constrained, around).space == replace(CARD.space, constraints=("momentum * lr < 0.1", "lr < 0.05"))
+    assert _paths(replace(DRAFT, space=SearchSpace((), ("momentun < 1",)))) == ["constraints[0]"]
+    assert _paths(replace(DRAFT, space=SearchSpace((), ("lr > 1",)))) == ["constraints"]
+    assert _paths(replace(DRAFT, space=SearchSpace(CARD.space.parameters, ("lr > 1",)))) == ["constraints"]
+
+
 BAD = replace(
     DRAFT,
     objectives=(Objective("acuracy", Goal.MAXIMIZE),),
