@@ -17,15 +17,17 @@ def failure_words(failure: Failure) -> str:
 
 @dataclass(slots=True)
 class Troubles:
-    """What is known of the trials that failed or are infeasible: of all, of some, or of none.
+    """What is known of the trials that failed, are infeasible or break limits: of all, of some, or of none.
 
     Attributes:
         failures: What went wrong with each failed trial, by its number; None where that is unknown.
         reasons: The last reason for each of the two states.
+        broken: Numbers of the trials that break a limit.
     """
 
     failures: dict[int, Failure | None] = field(default_factory=dict)
     reasons: dict[TrialState, str] = field(default_factory=dict)
+    broken: set[int] = field(default_factory=set)
 
     def add(self, trial: Trial) -> None:
         """Take in a trial, whatever its state."""
@@ -33,15 +35,20 @@ class Troubles:
             self.failures[trial.number] = trial.failure
         if trial.state in (TrialState.FAILED, TrialState.INFEASIBLE):
             self.reasons[trial.state] = one_line(trial.reason)
+        if trial.breaks_limits:
+            self.broken.add(trial.number)
+        else:
+            self.broken.discard(trial.number)
 
     def summary(self, trials: Mapping[str, int]) -> list[str]:
-        """How many trials failed or are infeasible and why, in up to two parts: ``failed 3: 2 out of memory, 1 hung``.
+        """How many trials break limits, are infeasible or failed and why, in up to three parts: ``limits broken 2``,
+        ``failed 3: 2 out of memory, 1 hung``.
 
         Args:
             trials: Numbers of trials by state name.
         """
         infeasible, failed = trials.get(TrialState.INFEASIBLE.value), trials.get(TrialState.FAILED.value)
-        parts = []
+        parts = [f"limits broken {len(self.broken)}"] if self.broken else []
         if infeasible:
             why = "" if failed else self.reasons.get(TrialState.INFEASIBLE, "")
             parts.append(_with(f"infeasible {infeasible}", why))
