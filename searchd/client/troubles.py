@@ -35,7 +35,7 @@ class Troubles:
             self.failures[trial.number] = trial.failure
         if trial.state in (TrialState.FAILED, TrialState.INFEASIBLE):
             self.reasons[trial.state] = one_line(trial.reason)
-        if trial.breaks_limits:
+        if trial.breaks_limits and not trial.origin.repeats:
             self.broken.add(trial.number)
         else:
             self.broken.discard(trial.number)

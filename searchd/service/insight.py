@@ -144,9 +144,7 @@ class Insight:
         return _Question(study, objective.metric, study.spec.ladder[enough[-1]], samples, best_share)
 
 
-def _completions(
-    study: Study, objective: Objective, trials: Sequence[Trial]
-) -> Iterator[tuple[int, Trial, float]]:
+def _completions(study: Study, objective: Objective, trials: Sequence[Trial]) -> Iterator[tuple[int, Trial, float]]:
     """Each rung that each trial has completed, and how good it was there."""
     for trial in trials:
         for rung in range(0 if trial.origin.repeats else trial.rung):
