@@ -12,7 +12,7 @@ def staircase(points: Sequence[tuple[float, float]], width: int, labels: tuple[s
 
     Args:
         points: (place, value) in the order of places, which are 0 or more; at least one. Values are finite.
-        width: Characters of a line, at least 20.
+        width: Characters of a line, more than the labels take.
         labels: Of the highest and the lowest value, for the left margin.
     """
     margin = max(map(len, labels)) + 1
@@ -22,7 +22,7 @@ def staircase(points: Sequence[tuple[float, float]], width: int, labels: tuple[s
     heights = [_height(_at(points, (column + 1) / columns * end), low, high) for column in range(columns)]
     lines = []
     for row in reversed(range(ROWS)):
-        label = labels[0] if row == ROWS - 1 else labels[1] if row == 0 else ""
+        label = labels[0] if row == ROWS - 1 else labels[1] if row == 0 and low < high else ""
         bar = "".join(BLOCKS[min(max(height - 8 * row, 0), 8)] for height in heights)
         lines.append(f"{label:>{margin - 1}} │{bar}".rstrip())
     return [*lines, f"{'':>{margin}}└{'─' * columns}"]

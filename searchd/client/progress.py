@@ -56,7 +56,7 @@ class Picture:
 
 
 def header(study: Study, now: datetime, troubles: Troubles, width: int) -> list[str]:
-    """State and counts, best and default or the front, rungs, the reason: at most four lines."""
+    """State and counts, the front of several objectives, best and default, rungs, the reason: at most five lines."""
     progress = study.progress
     started = sum(progress.trials.values())
     elapsed = (study.ended_at or now) - (study.started_at or study.created_at)
@@ -67,14 +67,16 @@ def header(study: Study, now: datetime, troubles: Troubles, width: int) -> list[
         first += _eta(study, elapsed)
     if study.resources.gpus:
         first.append(f"{number(progress.train_seconds * study.resources.gpus / 3600, 3)} GPU-h")
-    second = _front(study) if len(study.objectives) > 1 else _best(study)
+    second = _best(study)
+    if troubles.broken:
+        second.append(f"limits broken {len(troubles.broken)}")
     if progress.trials.get(TrialState.COMPLETED.value) and progress.full_epochs and study.state.ended:
         second.append(f"epochs saved {percent(progress.full_epochs - progress.epochs, progress.full_epochs)}")
     second += troubles.summary(progress.trials)
     reached = zip(study.rungs, progress.rungs, strict=False)
     rungs = "  ".join(f"{rung.folds}x{rung.epochs}:{count}" for rung, count in reached)
     rungs = f"rungs {rungs}" if len(progress.rungs) > 1 else ""
-    lines = ["   ".join(first), "   ".join(second), rungs, one_line(study.reason)]
+    lines = ["   ".join(first), _front(study), "   ".join(second), rungs, one_line(study.reason)]
     return [_cut(line, width) for line in lines if line]
 
 
@@ -88,23 +90,23 @@ def search_lines(study: Study, width: int) -> list[str]:
 
 def _best(study: Study) -> list[str]:
     progress, parts = study.progress, []
-    if progress.best is not None:
+    if progress.best is not None and len(study.objectives) == 1:
         parts.append(f"best {number(progress.best.score)} (#{progress.best.trial})")
     if progress.default_score is not None:
-        parts.append(f"default {number(progress.default_score)}")
+        of = f"{_cut(study.metric, 16)} " if len(study.objectives) > 1 else ""
+        parts.append(f"default {of}{number(progress.default_score)}")
     return parts
 
 
-def _front(study: Study) -> list[str]:
-    """How large the front is, and the best value of each objective on it."""
+def _front(study: Study) -> str:
+    """How large the front is, and the best value of each objective on it; empty without one."""
     front = study.progress.front
     parts = [f"front {len(front)}"] if front else []
     for place, objective in enumerate(study.objectives if front else ()):
-        best = max(front, key=lambda point: objective.goal.signed(point.values[place]))
+        values = [objective.goal.signed(point.values[place]) for point in front]
+        best = front[values.index(max(values))]
         parts.append(f"{_cut(objective.metric, 16)} {number(best.values[place])} (#{best.trial})")
-    if study.progress.default_score is not None:
-        parts.append(f"default {_cut(study.metric, 16)} {number(study.progress.default_score)}")
-    return parts
+    return "   ".join(parts)
 
 
 def _eta(study: Study, elapsed: timedelta) -> list[str]:
@@ -134,7 +136,7 @@ def ranking(study: Study, entries: Sequence[Entry], width: int) -> list[str]:
         Column(_cut(study.metric, 16)),
         Column("vs #1"),
         *(Column(_cut(name, 16), right=True, optional=True) for name in beside),
-        *([Column("limits", cut=True)] if study.limits else []),
+        *([Column("limits")] if study.limits else []),
         Column("folds", right=True),
         Column("epoch", right=True),
         Column(f"GPU-{unit}" if study.resources.gpus else unit, right=True),
@@ -159,7 +161,7 @@ def _limits(study: Study, entry: Entry) -> str:
     values = _values(study, entry)
     known = [limit for limit in study.limits if limit.metric in values]
     broken = [limit.metric for limit in known if limit.excess(values[limit.metric]) > 0]
-    return ", ".join(f"{name} {number(values[name])}" for name in broken) or "kept"
+    return _cut(", ".join(f"{name} {number(values[name])}" for name in broken), 20) or "kept"
 
 
 def _entry_cells(

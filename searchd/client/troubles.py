@@ -41,14 +41,13 @@ class Troubles:
             self.broken.discard(trial.number)
 
     def summary(self, trials: Mapping[str, int]) -> list[str]:
-        """How many trials break limits, are infeasible or failed and why, in up to three parts: ``limits broken 2``,
-        ``failed 3: 2 out of memory, 1 hung``.
+        """How many trials failed or are infeasible and why, in up to two parts: ``failed 3: 2 out of memory, 1 hung``.
 
         Args:
             trials: Numbers of trials by state name.
         """
         infeasible, failed = trials.get(TrialState.INFEASIBLE.value), trials.get(TrialState.FAILED.value)
-        parts = [f"limits broken {len(self.broken)}"] if self.broken else []
+        parts = []
         if infeasible:
             why = "" if failed else self.reasons.get(TrialState.INFEASIBLE, "")
             parts.append(_with(f"infeasible {infeasible}", why))
