@@ -1,15 +1,17 @@
 """An active study: its durable state as facts left it, and what is derived from that."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from searchd.domain.evaluation import Score
+from searchd.conductor.follow_ups import FollowUps
+from searchd.conductor.standing import Standing
+from searchd.domain.evaluation import TEST_FOLD, Score
 from searchd.domain.fidelity import Fidelity
-from searchd.domain.leaderboard import rung_scores
 from searchd.domain.measurement import Measurement, is_finite
-from searchd.domain.objective import Goal, dominates, signed_values
+from searchd.domain.objective import Goal
 from searchd.domain.scheduler import SchedulerAlgorithm, SchedulerMode
-from searchd.domain.study import Best, FrontPoint, Progress, Study, StudyState
+from searchd.domain.study import Progress, Study, StudyState
 from searchd.domain.trial import (
     FoldRun,
     FoldRunKey,
@@ -18,7 +20,6 @@ from searchd.domain.trial import (
     Trial,
     TrialNumber,
     TrialState,
-    objective_values,
 )
 from searchd.ports.engine import Task, WorkerId
 from searchd.ports.scheduler import Scheduler
@@ -50,15 +51,6 @@ class Scored:
     others: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Incumbent:
-    """The best trial that completed a rung: its mean and its fold scores, shape (rung.folds,)."""
-
-    trial: TrialNumber
-    mean: float
-    scores: tuple[float, ...]
-
-
 class ActiveStudy:
     """A study that has not ended. ``put`` and ``measured`` apply facts; everything else is derived or transient."""
 
@@ -86,10 +78,16 @@ class ActiveStudy:
         )
         self.trials: dict[TrialNumber, Trial] = {}
         """Trials that have not ended."""
-        self.incumbents: list[Incumbent | None] = [None] * len(self.ladder)
+        self.standing = Standing(spec, self.ladder, study.progress)
         self.traces: dict[tuple[TrialNumber, int], Trace] = {}
+        self.last_number = 0
+        """The highest number of a trial; there is one for every number up to it."""
+        self.given = 0
+        """Trials that count in the budget: all but confirmations and tests."""
+        self.follow_ups = FollowUps(spec)
         self.next_number = TrialNumber(1)
-        """The number to ask for next; trials exist for those below, or suggestions, or they are being asked for."""
+        """The number to ask for next. Where a caller has enqueued trials meanwhile, a suggestion becomes a trial of a
+        higher number than it was asked for."""
         progress = study.progress
         self.counts = dict(progress.trials)
         self.rungs = list(progress.rungs) or [0] * len(self.ladder)
@@ -99,10 +97,8 @@ class ActiveStudy:
         """Those, and the ones that were stopped on it."""
         self.climbing: set[TrialNumber] = set()
         """Searched trials that are running."""
-        self.last_failure = ""
-        """Why the last trial that failed did."""
 
-        self.suggestions: deque[tuple[TrialNumber, Suggestion]] = deque()
+        self.suggestions: deque[Suggestion] = deque()
         self.asking: deque[tuple[TrialNumber, ...]] = deque()
         """Numbers that the searcher has been asked for and has not answered, one entry for each Ask."""
         self.exhausted = False
@@ -116,11 +112,8 @@ class ActiveStudy:
         self.serving: set[WorkerId] = set()
         self.segment_seconds: float | None = None
         self.epochs, self.full_epochs = progress.epochs, progress.full_epochs
-        self.train_seconds = progress.train_seconds
-        self.best, self.default_score = progress.best, progress.default_score
-        self.front = {point.trial: point.values for point in progress.front}
-        self.worst, self.search_log = progress.worst, progress.search_log
-        self.since_best = progress.since_best
+        self.train_seconds, self.since_best = progress.train_seconds, progress.since_best
+        self.search_log = progress.search_log
         self.progress_stale = False
         self.stamp = 0
         """Which entry in its pool's line is the valid one."""
@@ -135,18 +128,27 @@ class ActiveStudy:
         if old is not None:
             self.counts[old.state] -= 1
         self.counts[trial.state] = self.counts.get(trial.state, 0) + 1
+        if trial.origin.repeats:
+            self.progress_stale = True
+            self._remember(trial, 0)
+            return
         for rung in range(old.rung if old else 0, trial.rung):
             self.rungs[rung] += 1
-        best = self.best
+        best = self.standing.best
         self.progress_stale = True
         self._remember(trial, old.rung if old else 0)
         if trial.state.ended:
             self.full_epochs += self.ladder[-1].folds * self.ladder[-1].epochs
-            self.since_best = 0 if self.best is not best else self.since_best + 1
+        if self.standing.best is not best:
+            self.since_best = 0
+        elif (old is None or not old.rung) and (trial.rung or trial.state.ended):
+            self.since_best += 1
 
     def restore(self, trial: Trial) -> None:
         """Take in a stored trial at recovery; counts come from the stored progress."""
         self._remember(trial, 0)
+        if trial.origin.repeats:
+            return
         for rung, score in enumerate(trial.scores[: len(self.ladder) - 1]):
             climbed = trial.rung > rung + 1 or (trial.rung == rung + 1 and trial.state is TrialState.RUNNING)
             self.scheduler.recorded(trial.number, rung, self.goal.signed(score), climbed)
@@ -154,18 +156,12 @@ class ActiveStudy:
                 self.scheduler.forget(trial.number, rung)
 
     def _remember(self, trial: Trial, considered: int) -> None:
-        for rung in range(considered, trial.rung):
-            self._consider(trial, rung)
-        if trial.state is TrialState.COMPLETED and trial.origin is not Origin.DEFAULT:
-            self.finishers += 1
-        if trial.state.ended and trial.rung >= len(self.ladder) - 1 and trial.origin is not Origin.DEFAULT:
-            self.contenders += 1
-        if trial.state in (TrialState.FAILED, TrialState.INFEASIBLE):
-            self.last_failure = f"trial {trial.number}: {trial.reason}"
-        if trial.state is TrialState.RUNNING and trial.origin is not Origin.DEFAULT:
-            self.climbing.add(trial.number)
+        self.standing.consider(trial, considered)
+        if trial.origin.repeats:
+            self.follow_ups.put(trial)
         else:
-            self.climbing.discard(trial.number)
+            self._remember_searched(trial)
+        self.last_number = max(self.last_number, trial.number)
         self.next_number = TrialNumber(max(self.next_number, trial.number + 1))
         if not trial.state.ended:
             self.trials[trial.number] = trial
@@ -173,6 +169,16 @@ class ActiveStudy:
         self.trials.pop(trial.number, None)
         for index in range(len(trial.fold_runs)):
             self.traces.pop((trial.number, index), None)
+
+    def _remember_searched(self, trial: Trial) -> None:
+        self.given += trial.number > self.last_number
+        searched = trial.origin is not Origin.DEFAULT
+        self.finishers += searched and trial.state is TrialState.COMPLETED
+        self.contenders += searched and trial.state.ended and trial.rung >= len(self.ladder) - 1
+        if searched and trial.state is TrialState.RUNNING:
+            self.climbing.add(trial.number)
+        else:
+            self.climbing.discard(trial.number)
 
     def measured(self, m: Measurement) -> None:
         """Apply MeasurementAdded; of a fold run the newest attempt counts."""
@@ -207,41 +213,6 @@ class ActiveStudy:
         known = self.segment_seconds
         self.segment_seconds = seconds if known is None else 0.8 * known + 0.2 * seconds
 
-    def _consider(self, trial: Trial, rung: int) -> None:
-        """Compare with the best of a rung; of equals the lower number wins, so that the order does not matter."""
-        mean = trial.scores[rung]
-        top = rung == len(self.ladder) - 1
-        if top and trial.origin is Origin.DEFAULT:
-            self.default_score = mean
-        if not trial.feasible:
-            return
-        incumbent = self.incumbents[rung]
-        if incumbent is None or self._beats(trial, mean, incumbent.trial, incumbent.mean):
-            scores = rung_scores(trial, self.ladder[rung])
-            if scores is not None:
-                self.incumbents[rung] = Incumbent(trial.number, mean, scores)
-        if top:
-            if self.best is None or self._beats(trial, mean, self.best.trial, self.best.score):
-                self.best = Best(trial.number, mean)
-            self._consider_front(trial)
-
-    def _consider_front(self, trial: Trial) -> None:
-        """Take the trial into the Pareto front if nobody there dominates it, and drop whom it dominates."""
-        objectives = self.study.spec.objectives
-        if len(objectives) == 1:
-            return
-        values = objective_values(self.study.spec, trial)
-        signed = signed_values(objectives, values)
-        front = {number: signed_values(objectives, point) for number, point in self.front.items()}
-        worst = signed_values(objectives, self.worst or values)
-        self.worst = signed_values(objectives, tuple(map(min, signed, worst)))
-        if not any(dominates(point, signed) for point in front.values()):
-            kept = {number: self.front[number] for number, point in front.items() if not dominates(signed, point)}
-            self.front = dict(sorted({**kept, int(trial.number): values}.items()))
-
-    def _beats(self, trial: Trial, mean: float, other: int, other_mean: float) -> bool:
-        return self.goal.better(mean, other_mean) or (mean == other_mean and trial.number < other)
-
     # Derived
 
     @property
@@ -250,8 +221,18 @@ class ActiveStudy:
         return self.study.spec.objective.goal
 
     def index(self, repeat: int, fold: int) -> int:
-        """Place of a fold run in its trial."""
-        return repeat * self.folds_in_repeat + fold
+        """Place of a fold run in its trial; those of confirmations begin after the repeats of the search."""
+        if fold == TEST_FOLD:
+            return 0
+        repeats = self.study.spec.evaluation.repeats
+        return (repeat - repeats if repeat >= repeats else repeat) * self.folds_in_repeat + fold
+
+    def place(self, trial: Trial, index: int) -> tuple[int, int]:
+        """The (repeat, fold) of a trial's fold run."""
+        evaluation = self.study.spec.evaluation
+        if trial.origin is Origin.TEST:
+            return 0, TEST_FOLD
+        return evaluation.place(index + evaluation.fold_runs * (trial.origin is Origin.CONFIRMATION))
 
     def key(self, trial: Trial, run: FoldRun) -> FoldRunKey:
         """What engines know a fold run by."""
@@ -272,7 +253,9 @@ class ActiveStudy:
 
     def rung_of(self, trial: Trial) -> Fidelity:
         """The rung a trial is working on."""
-        return self.ladder[trial.rung]
+        if trial.origin is Origin.CONFIRMATION:
+            return self.study.spec.evaluation.confirming
+        return Fidelity(1, self.ladder[-1].epochs) if trial.origin is Origin.TEST else self.ladder[trial.rung]
 
     def target(self, trial: Trial) -> int:
         """Epochs to advance a fold run of the trial to: the rung's, or further where no decision needs a pause.
@@ -281,6 +264,8 @@ class ActiveStudy:
         it if need be, and the default configuration always climbs.
         """
         rung = trial.rung
+        if trial.origin.repeats:
+            return self.ladder[-1].epochs
         if self.climbs_at_once or trial.origin is Origin.DEFAULT:
             while rung + 1 < len(self.ladder) and self.ladder[rung].folds == 1:
                 rung += 1
@@ -292,10 +277,28 @@ class ActiveStudy:
         return sum(map(len, self.asking))
 
     @property
+    def impatient(self) -> bool:
+        """Whether too many trials in a row have been no better than the best, so that no new one is to start."""
+        patience = self.study.spec.budget.patience
+        return patience is not None and self.since_best >= patience
+
+    @property
+    def search_over(self) -> bool:
+        """Whether no new trial is to start although there may be more."""
+        return self.impatient or self.standing.on_target
+
+    @property
     def no_more_trials(self) -> bool:
-        """Whether no new trial can come: the budget is used or the space exhausted, and nothing is on its way."""
-        all_asked = self.exhausted or self.next_number > self.study.spec.budget.trials
-        return all_asked and not self.suggestions and not self.asked
+        """Whether no new trial can come: the budget or the patience is used or the space exhausted, and nothing is on
+        its way."""
+        if self.search_over:
+            return True
+        return (self.exhausted or self.trials_left <= 0) and not self.suggestions and not self.asked
+
+    @property
+    def trials_left(self) -> int:
+        """Trials of the budget that do not exist and are not on their way; negative if too many are."""
+        return self.study.spec.budget.trials - self.given - len(self.suggestions) - self.asked
 
     @property
     def slots_left(self) -> bool:
@@ -313,16 +316,17 @@ class ActiveStudy:
         return Progress(
             trials={state: n for state, n in self.counts.items() if n},
             rungs=tuple(self.rungs),
-            best=self.best,
-            default_score=self.default_score,
+            best=self.standing.best,
+            default_score=self.standing.default_score,
             busy=len(self.serving),
             epochs=self.epochs,
             full_epochs=self.full_epochs,
             train_seconds=self.train_seconds,
-            front=tuple(FrontPoint(number, values) for number, values in self.front.items()),
-            worst=self.worst,
+            front=self.standing.front,
+            worst=self.standing.worst,
             search_log=self.search_log,
             since_best=self.since_best,
+            confirmed=self.follow_ups.results(),
         )
 
     def remark(self, number: TrialNumber, remark: str) -> None:
@@ -332,14 +336,21 @@ class ActiveStudy:
             self.progress_stale = True
 
     def observe(self, trial: Trial) -> None:
-        """Note what the searcher should be told of a trial."""
-        if self.study.spec.search.algorithm.adaptive:
+        """Note what the searcher should be told of a trial: one that learns of all but repeats, any of what was asked
+        for by others."""
+        learns = self.study.spec.search.algorithm.adaptive and not trial.origin.repeats
+        if learns or trial.origin is Origin.REQUESTED:
             self.told[trial.number] = observation(trial)
 
 
 def code_of(active: ActiveStudy) -> tuple[str, str]:
     """The trainable and the fingerprint of its code: what is quarantined together."""
     return active.study.spec.trainable, active.study.code
+
+
+def observations(trials: Iterable[Trial]) -> tuple[Observation, ...]:
+    """What a searcher may know of trials; confirmations and tests are none of its business."""
+    return tuple(observation(trial) for trial in trials if not trial.origin.repeats)
 
 
 def observation(trial: Trial) -> Observation:
@@ -366,7 +377,7 @@ def opened(active: ActiveStudy, trial: Trial) -> Trial:
     rung = active.rung_of(trial)
     for index in range(rung.folds):
         if index >= len(trial.fold_runs):
-            repeat, fold = active.study.spec.evaluation.place(index)
+            repeat, fold = active.place(trial, index)
             trial = replace(trial, fold_runs=(*trial.fold_runs, FoldRun(repeat, fold)))
         elif trial.fold_runs[index].state is FoldRunState.WAITING and trial.fold_runs[index].epoch < rung.epochs:
             trial = trial.with_fold_run(index, replace(trial.fold_runs[index], state=FoldRunState.READY))

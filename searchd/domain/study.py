@@ -1,5 +1,6 @@
 """A study: one search, what defines it, and how far it is."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from searchd.domain.fidelity import Ladder, derived_ladder
 from searchd.domain.objective import Limit, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.search import Algorithm, Prior, Search
-from searchd.domain.space import Choice, Parameters, SearchSpace
+from searchd.domain.space import Parameters, SearchSpace
 
 StudyName = NewType("StudyName", str)
 """Full resource name: ``projects/{project}/studies/{study}``."""
@@ -133,8 +134,7 @@ class StudySpec:
         the limits, and the gradients that a gradient search goes by."""
         names = [o.metric for o in self.objectives] + [limit.metric for limit in self.limits]
         if self.search.algorithm is Algorithm.GRADIENT:
-            numeric = [p.name for p in self.space.parameters if not isinstance(p.domain, Choice)]
-            names += [gradient_name(self.objective.metric, name) for name in numeric]
+            names += [gradient_name(self.objective.metric, p.name) for p in self.space.continuous()]
         return tuple(dict.fromkeys(name for name in names if name != self.objective.metric))
 
     @property
@@ -154,6 +154,41 @@ class StudySpec:
         """Names of the fields in which the two differ; what was read of earlier studies is not compared."""
         names = [f.name for f in fields(self) if f.name != "priors"]
         return tuple(name for name in names if getattr(self, name) != getattr(other, name))
+
+    @property
+    def etag(self) -> str:
+        """Another one whenever something that can change has; 16 hex digits."""
+        changeable = repr((self.budget, self.priority, sorted(self.labels.items())))
+        return hashlib.sha256(changeable.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is to change in a study's definition.
+
+    Attributes:
+        fields: Names of what changes: ``priority``, ``labels``, and fields of Budget.
+        budget: Where the new values of those are.
+        priority: The new priority, if it changes.
+        labels: The new labels, all of them, if they change.
+        etag: The definition's as the caller knew it; empty if that does not matter.
+    """
+
+    fields: frozenset[str]
+    budget: Budget
+    priority: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    etag: str = ""
+
+    def applied(self, spec: StudySpec) -> StudySpec:
+        """The definition with the changes; its ladder stays what it was."""
+        limits = {f.name: getattr(self.budget, f.name) for f in fields(Budget) if f.name in self.fields}
+        changed = replace(spec, budget=replace(spec.budget, **limits))
+        if changed.ladder != spec.ladder:
+            changed = replace(changed, evaluation=replace(spec.evaluation, ladder=spec.ladder))
+        if "priority" in self.fields:
+            changed = replace(changed, priority=self.priority)
+        return replace(changed, labels=self.labels) if "labels" in self.fields else changed
 
 
 class StudyState(StrEnum):
@@ -182,6 +217,27 @@ class Best:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """How a trial did when its configuration was evaluated once more.
+
+    Attributes:
+        trial: The trial that was the candidate.
+        selected: The mean that it was chosen by.
+        mean: Mean over the fresh fold runs; None if they failed or are not through.
+        standard_error: Its corrected standard error; None with fewer than 2 fold runs.
+        shrunk: The mean, moved towards that of all candidates by as much as the noise suggests; None without a mean.
+        test: Score on the rows that were set aside; None without.
+    """
+
+    trial: int
+    selected: float
+    mean: float | None = None
+    standard_error: float | None = None
+    shrunk: float | None = None
+    test: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FrontPoint:
     """A trial of the Pareto front: its values, in the objectives' order and own signs."""
 
@@ -206,6 +262,7 @@ class Progress:
             with one objective.
         worst: The worst value of each objective among trials at the top rung, in the objectives' order; empty with one.
         search_log: What the searcher chose and why, oldest first.
+        confirmed: The candidates that are or were evaluated once more, the winner first.
         since_best: Trials that have ended since the best one did, or since the beginning.
     """
 
@@ -221,6 +278,7 @@ class Progress:
     worst: tuple[float, ...] = ()
     search_log: tuple[str, ...] = ()
     since_best: int = 0
+    confirmed: tuple[Confirmed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +325,12 @@ class Study:
         return self._moved(
             StudyState.FAILED, (StudyState.PENDING, StudyState.RUNNING, StudyState.STOPPING), ended_at=at, reason=reason
         )
+
+    def reopened(self) -> "Study":
+        """An ended study goes on."""
+        ended = (StudyState.SUCCEEDED, StudyState.STOPPED, StudyState.FAILED)
+        to = StudyState.RUNNING if self.started_at is not None else StudyState.PENDING
+        return self._moved(to, ended, ended_at=None, reason="")
 
     def _moved(self, to: StudyState, legal: tuple[StudyState, ...], **changes: object) -> "Study":
         if self.state not in legal:
