@@ -105,7 +105,8 @@ def _domain_text(domain: Domain) -> str:
 
 
 def algorithm_violations(space: SearchSpace, algorithm: Algorithm) -> Iterator[Violation]:
-    """What of a space the search algorithm cannot propose: grid values for a model, a continuum for a grid.
+    """What of a space the search algorithm cannot propose: grid values for a model, a continuum for a grid, what is no
+    number or not always there for CMA-ES.
 
     The service calls it again with the trainable's default space when a study gives none.
     """
@@ -118,6 +119,14 @@ def algorithm_violations(space: SearchSpace, algorithm: Algorithm) -> Iterator[V
         elif algorithm is Algorithm.GRID and isinstance(parameter.domain, Float) and parameter.domain.step is None:
             remedy = "list its values with grid, give it a step with quniform, or use another search.algorithm"
             yield Violation(path, "a grid search cannot enumerate a continuous parameter", remedy)
+        elif (
+            algorithm is Algorithm.CMAES and isinstance(parameter.domain, Choice) and len(parameter.domain.options) > 1
+        ):
+            remedy = "give a range of numbers, fix it, or set search.algorithm to tpe"
+            yield Violation(path, "cmaes searches numbers, and this is a choice", remedy)
+        if algorithm is Algorithm.CMAES and parameter.when:
+            remedy = "remove the condition, or set search.algorithm to tpe"
+            yield Violation(f"search_space.{parameter.name}.when", "cmaes needs every parameter in every trial", remedy)
 
 
 def _objective_violations(draft: StudyDraft) -> Iterator[Violation]:

@@ -16,7 +16,8 @@ def make_searcher(spec: StudySpec) -> Searcher:
 
     Raises:
         InvalidStudy: the study names a vendor's algorithm that is not known, not installed, or cannot search its space.
-        ValueError: grid search over a space with a continuous parameter.
+        ValueError: grid search over a space with a continuous parameter, or CMA-ES over one with a choice or a
+            condition, or for several objectives.
     """
     match spec.search.algorithm:
         case Algorithm.GRID:
@@ -28,9 +29,21 @@ def make_searcher(spec: StudySpec) -> Searcher:
 
             return SobolSearcher(spec.space, spec.seed)
         case Algorithm.TPE | Algorithm.BAYESIAN:
-            from searchd.searchers.optuna import TpeSearcher  # noqa: PLC0415  # so do Optuna and SciPy
+            from searchd.searchers.tpe import TpeSearcher  # noqa: PLC0415  # so do Optuna and SciPy
 
-            return TpeSearcher(spec.space, spec.objective.goal, spec.seed)
+            return TpeSearcher(spec)
+        case Algorithm.GP:
+            from searchd.searchers.gp import GpSearcher  # noqa: PLC0415  # Optuna
+
+            return GpSearcher(spec)
+        case Algorithm.CMAES:
+            from searchd.searchers.cmaes import CmaesSearcher  # noqa: PLC0415  # NumPy
+
+            return CmaesSearcher(spec)
+        case Algorithm.NSGA2 | Algorithm.NSGA3:
+            from searchd.searchers.evolution import EvolutionSearcher  # noqa: PLC0415  # Optuna
+
+            return EvolutionSearcher(spec)
         case Algorithm.HYPEROPT_TPE | Algorithm.HYPEROPT_ANNEAL | Algorithm.RAY:
             return _vendors_searcher(spec)
         case Algorithm.GRADIENT:
@@ -60,4 +73,4 @@ def _vendors_searcher(spec: StudySpec) -> Searcher:
 
 def import_vendors() -> None:
     """Import what the model-based searchers need, so that the first study that uses one does not wait for it."""
-    import searchd.searchers.optuna  # noqa: F401, PLC0415  # for its effect
+    import searchd.searchers.tpe  # noqa: F401, PLC0415  # for its effect
