@@ -12,6 +12,7 @@ class Racing(StrEnum):
     NONE = "none"
     FORGIVING = "forgiving"
     AGGRESSIVE = "aggressive"
+    PAIRED = "paired"
 
 
 class Split(StrEnum):

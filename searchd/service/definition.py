@@ -8,7 +8,7 @@ from searchd.domain.card import Card
 from searchd.domain.checks import algorithm_violations, draft_violations, merged
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidStudy, Violation
-from searchd.domain.evaluation import Split
+from searchd.domain.evaluation import Racing, Split
 from searchd.domain.fidelity import derived_ladder
 from searchd.domain.objective import Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
@@ -16,6 +16,9 @@ from searchd.domain.space import Parameter, SearchSpace
 from searchd.domain.study import Budget, StudySpec
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import Node
+
+FOLDS_ETA = 4
+"""Reduction factor of a study with folds that names no scheduler; why is in docs/adr/0011-racing.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,10 @@ def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) 
 
 
 def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> StudySpec:
-    evaluation = replace(draft.evaluation, split=chosen_split(draft, inspection))
+    scheduler = _scheduler(draft, card)
+    evaluation = replace(
+        draft.evaluation, split=chosen_split(draft, inspection), racing=_racing(draft, scheduler.algorithm)
+    )
     objectives = draft.objectives or (Objective(*next(iter(card.metrics.items()))),)
     space = draft.space if draft.space.parameters else card.space
     space = SearchSpace(tuple(p for p in space.parameters if p.name not in draft.fixed))
@@ -61,7 +67,7 @@ def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> 
         fixed=draft.fixed,
         seed=draft.seed,
         search=draft.search,
-        scheduler=_scheduler(draft, card),
+        scheduler=scheduler,
         evaluation=evaluation,
         resources=draft.resources,
         budget=draft.budget,
@@ -93,13 +99,22 @@ def _scheduler(draft: StudyDraft, card: Card) -> Scheduler:
     climbs = top.folds > 1 or top.epochs > 1
     scheduler = draft.scheduler
     if scheduler is None:
-        scheduler = Scheduler(SchedulerAlgorithm.ASHA if climbs else SchedulerAlgorithm.NONE)
+        scheduler = Scheduler(eta=FOLDS_ETA) if top.folds > 1 else Scheduler()
     if not climbs:
         scheduler = replace(scheduler, algorithm=SchedulerAlgorithm.NONE)
     mode = draft.mode
     if mode is None:
         mode = SchedulerMode.PROMOTION if card.checkpoints or top.epochs == 1 else SchedulerMode.STOPPING
     return replace(scheduler, mode=mode)
+
+
+def _racing(draft: StudyDraft, algorithm: SchedulerAlgorithm) -> Racing:
+    """The rule as written, or a paired race where ASHA or Hyperband climbs folds for one objective: those who are not
+    the best at it may be of use for another."""
+    if draft.racing is not None:
+        return draft.racing
+    usual = algorithm in (SchedulerAlgorithm.ASHA, SchedulerAlgorithm.HYPERBAND) and len(draft.objectives) <= 1
+    return Racing.PAIRED if usual and draft.evaluation.fold_runs > 1 else Racing.NONE
 
 
 def chosen_split(draft: StudyDraft, inspection: Inspection | None) -> Split:
