@@ -95,7 +95,7 @@ TWO = (Objective("accuracy", Goal.MAXIMIZE), Objective("loss", Goal.MINIMIZE))
         (replace(DRAFT, evaluation=CLIMBING), Racing.PAIRED, 4),
         (replace(DRAFT, evaluation=CLIMBING, scheduler=Scheduler()), Racing.PAIRED, 3),
         (replace(DRAFT, evaluation=CLIMBING, scheduler=NOTHING), Racing.NONE, 3),
-        (replace(DRAFT, evaluation=CLIMBING, objectives=TWO), Racing.NONE, 4),
+        (replace(DRAFT, evaluation=CLIMBING, objectives=TWO, scheduler=Scheduler(metric="loss")), Racing.NONE, 3),
         (replace(DRAFT, evaluation=CLIMBING, racing=Racing.FORGIVING), Racing.FORGIVING, 4),
         (replace(DRAFT, evaluation=CLIMBING, racing=Racing.NONE), Racing.NONE, 4),
         (replace(DRAFT, evaluation=Evaluation(epochs=9)), Racing.NONE, 3),
