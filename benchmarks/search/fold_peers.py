@@ -15,6 +15,7 @@ import optuna
 
 from benchmarks.search.fold_table import Task
 
+FIRST_GUESS = 80
 GUESSES = 5
 ENOUGH = 0.97
 """A search that uses this share of its limit is large enough."""
@@ -171,7 +172,7 @@ def within(search: Callable[[int], Run], limit: Limit, most: int) -> Run:
     """
     if limit.trials < most:
         return search(limit.trials)
-    low, high, trials = 4, most + 1, most // 4
+    low, high, trials = 4, most + 1, FIRST_GUESS
     best: Run | None = None
     for _ in range(GUESSES):
         run = search(trials)
@@ -182,7 +183,7 @@ def within(search: Callable[[int], Run], limit: Limit, most: int) -> Run:
             high = trials
         if high - low <= 1 or ENOUGH <= used <= 1:
             break
-        trials = min(max(int(trials * (1 + ENOUGH) / 2 / used), low + 1), high - 1)
+        trials = min(max(round(trials * (1 + ENOUGH) / 2 / used), low + 1), high - 1)
     return best or search(low)
 
 

@@ -64,9 +64,9 @@ def tasks(learners: Sequence[str], splits: Sequence[int], folds: Sequence[int] =
                         right, rows = stored[f"{at}-{k}-right"], stored[f"{at}-{k}-rows"]
                         yield Task(
                             f"{at}-{k}",
-                            100 * right / rows,
+                            100 * (right / rows),
                             stored[f"{at}-{k}-seconds"].astype(np.float64),
-                            100 * stored[f"{at}-test-right"] / stored[f"{at}-test-rows"],
+                            100 * (stored[f"{at}-test-right"] / stored[f"{at}-test-rows"]),
                         )
 
 
