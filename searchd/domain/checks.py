@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 
+from searchd.domain.constraints import constraint_violations, nothing_left, with_fixed
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
 from searchd.domain.evaluation import Evaluation
@@ -64,8 +65,7 @@ def draft_violations(draft: StudyDraft) -> Iterator[Violation]:
     yield from _objective_violations(draft)
     yield from _search_violations(draft)
     yield from _dataset_violations(draft.dataset)
-    yield from space_violations(draft.space)
-    yield from _space_value_violations(draft.space)
+    yield from _space_violations(draft)
     yield from algorithm_violations(draft.space, draft.search.algorithm)
     yield from _fixed_violations(draft)
     yield from _seed_violations("seed", draft.seed)
@@ -157,6 +157,25 @@ def _dataset_violations(dataset: Dataset | None) -> Iterator[Violation]:
         yield Violation("dataset", message, "set exactly one of builtin and uri")
     if dataset is not None and dataset.test is not None and not 0 < dataset.test < 1:
         yield Violation("dataset.test", f"{dataset.test} is not a share of the rows", "use a number such as 0.2")
+
+
+def _space_violations(draft: StudyDraft) -> Iterator[Violation]:
+    """What is wrong with the space; a draft without parameters means the trainable's, which the service knows."""
+    wrong = [*space_violations(draft.space), *_space_value_violations(draft.space)]
+    yield from wrong
+    if draft.space.parameters:
+        yield from constrained_violations(draft.space, draft, sound=not wrong)
+
+
+def constrained_violations(space: SearchSpace, draft: StudyDraft, *, sound: bool = True) -> Iterator[Violation]:
+    """What is wrong with a space's constraints, and whether they leave any configuration of a ``sound`` one.
+
+    The service calls it with the trainable's default space when a study gives constraints only.
+    """
+    wrong = list(constraint_violations(space, draft.fixed))
+    yield from wrong
+    if sound and not wrong:
+        yield from nothing_left(with_fixed(space, draft.fixed), draft.seed)
 
 
 def _space_value_violations(space: SearchSpace) -> Iterator[Violation]:

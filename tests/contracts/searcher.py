@@ -48,15 +48,26 @@ MIXED = SearchSpace(
     )
 )
 
+CONSTRAINED = SearchSpace(
+    (
+        Parameter("units_1", Choice((16, 32, 64, 128))),
+        Parameter("units_2", Integer(16, 128, step=16)),
+        Parameter("kind", Choice(("a", "b"))),
+        Parameter("depth", Integer(1, 5), (Condition("kind", ("b",)),)),
+    ),
+    ("units_2 <= units_1", "depth * units_1 <= 64 or kind == 'a'"),
+)
+"""units_2 takes 1, 2, 4 or 8 values, and depth 4, 2, 1 or none below them: 15 + 4 + 4 + 4 = 27 configurations."""
 
-def spec(algorithm: Algorithm, space: SearchSpace, seed: int = 7, goal: Goal = Goal.MAXIMIZE) -> StudySpec:
+
+def spec(algorithm: Algorithm | Search, space: SearchSpace, seed: int = 7, goal: Goal = Goal.MAXIMIZE) -> StudySpec:
     """A study that is searched by an algorithm."""
     return StudySpec(
         trainable="t",
         objectives=(Objective("accuracy", goal),),
         space=space,
         seed=seed,
-        search=Search(algorithm, False),
+        search=algorithm if isinstance(algorithm, Search) else Search(algorithm, False),
     )
 
 
@@ -93,7 +104,7 @@ class SearcherContract:
     """Subclass with the fixtures ``algorithm`` and ``spaces``."""
 
     @pytest.fixture
-    def algorithm(self) -> Algorithm:
+    def algorithm(self) -> Algorithm | Search:
         raise NotImplementedError
 
     @pytest.fixture
@@ -147,6 +158,22 @@ class SearcherContract:
         searcher = make_searcher(spec(algorithm, CONDITIONAL))
         given = [suggested(searcher, n) for n in range(1, 21)]
         assert len({key(g) for g in given if g is not None}) == 20
+
+    def test_meets_constraints_until_nothing_is_left(self, algorithm: Algorithm) -> None:
+        """Of a constrained discrete space every allowed configuration comes once, and then none, while it learns."""
+        searcher = make_searcher(spec(algorithm, CONSTRAINED))
+        told = self.live(searcher, range(1, 41))
+        assert all(CONSTRAINED.allows(o.parameters) for o in told)
+        assert len(told) == len({key(o.parameters) for o in told}) == 27
+
+    def test_gives_nothing_that_another_trial_has(self, algorithm: Algorithm) -> None:
+        """The default configuration and those that a caller asked for are not proposed again, and none is lost."""
+        lived = [p for n in (3, 9) if (p := suggested(make_searcher(spec(algorithm, CONDITIONAL)), n)) is not None]
+        searcher = make_searcher(spec(algorithm, CONDITIONAL))
+        searcher.tell([observed(n, p, None, TrialState.PENDING) for n, p in enumerate(lived, start=1)])
+        given = [key(p) for n in range(3, 30) if (p := suggested(searcher, n)) is not None]
+        assert len(set(given)) == len(given) == 20 - len({key(p) for p in lived})
+        assert not {key(p) for p in lived} & set(given)
 
     def test_survives_what_it_did_not_propose(self, algorithm: Algorithm, spaces: Sequence[SearchSpace]) -> None:
         """A default configuration outside the space, with parameters too many or too few, changes nothing."""
