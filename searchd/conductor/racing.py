@@ -48,9 +48,9 @@ def _on_same_folds(scores: Mapping[int, float], incumbent: tuple[float, ...], go
 def _may_make_up(finished: int, incumbent: tuple[float, ...]) -> float:
     """How far the mean over some folds may lie below what it will be over all of them.
 
-    That is the standard error of a mean of ``finished`` folds drawn from all without putting back. The spread is that of
-    the incumbent's own folds: it includes what makes folds hard for everybody, so it errs towards going on, and it
-    needs no more memory than the incumbent.
+    That is ``CAUTION`` standard errors of a mean of ``finished`` folds drawn from all without putting back. The spread
+    is that of the incumbent's own folds: it includes what makes folds hard for everybody, so it errs towards going on,
+    and it needs no more memory than the incumbent.
     """
     folds, mean = len(incumbent), statistics.fmean(incumbent)
     spread = math.hypot(*(score - mean for score in incumbent)) / math.sqrt(folds - 1)
