@@ -14,6 +14,7 @@ from searchd.domain.facts import MeasurementAdded, StudyPut, TrialPut
 from searchd.domain.failure import Failure
 from searchd.domain.leaderboard import rung_scores
 from searchd.domain.measurement import Measurement, is_finite
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.study import StudyState
 from searchd.domain.trial import (
     FoldRun,
@@ -227,7 +228,7 @@ def advance(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Tri
                 active.observe(trial)
                 return trial
             case Verdict.STOP:
-                reason = f"not among the best 1/{active.study.spec.scheduler.eta} at {_rung(active, trial.rung - 1)}"
+                reason = f"{_too_bad(active.study.spec.scheduler)} at {_rung(active, trial.rung - 1)}"
                 return end_trial(mind, active, trial, TrialState.STOPPED, now, reason)
     return trial
 
@@ -238,6 +239,13 @@ def _verdict(active: ActiveStudy, trial: Trial, mean: float) -> Verdict:
         active.scheduler.recorded(trial.number, trial.rung - 1, signed, climbed=True)
         return Verdict.CLIMB
     return active.scheduler.completed(trial.number, trial.rung - 1, signed)
+
+
+def _too_bad(scheduler: Scheduler) -> str:
+    """Why a scheduler stops a trial at a rung."""
+    if scheduler.algorithm is SchedulerAlgorithm.MEDIAN:
+        return "worse than the median of the others"
+    return f"not among the best 1/{scheduler.eta}"
 
 
 def _raced(mind: Mind, active: ActiveStudy, trial: Trial, scores: dict[int, float], now: datetime) -> Trial:

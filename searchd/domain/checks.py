@@ -11,7 +11,7 @@ from searchd.domain.errors import Violation
 from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity, is_ladder
-from searchd.domain.scheduler import SchedulerAlgorithm
+from searchd.domain.scheduler import SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm
 from searchd.domain.space import (
     Choice,
@@ -267,6 +267,12 @@ def _scheduler_violations(draft: StudyDraft) -> Iterator[Violation]:
     if scheduler.min_epochs > max(draft.evaluation.epochs, 1):
         message = f"{scheduler.min_epochs} is more than evaluation.epochs, which is {draft.evaluation.epochs}"
         yield Violation("scheduler.min_epochs", message, "use fewer, or raise evaluation.epochs")
+    if scheduler.brackets > 1 and scheduler.algorithm not in (SchedulerAlgorithm.ASHA, SchedulerAlgorithm.RAY):
+        message = f"{scheduler.algorithm.value} has no number of brackets to choose"
+        yield Violation("scheduler.brackets", message, "leave it out, or set scheduler.algorithm to asha")
+    if scheduler.algorithm is SchedulerAlgorithm.MEDIAN and draft.mode is SchedulerMode.PROMOTION:
+        message = "the median rule promotes nobody"
+        yield Violation("scheduler.mode", message, "leave it out, or set scheduler.algorithm to asha")
     if scheduler.algorithm is SchedulerAlgorithm.NONE and draft.evaluation.ladder:
         message = "there is no scheduler to climb it"
         yield Violation("evaluation.ladder", message, "leave it out, or set scheduler.algorithm to asha")

@@ -10,7 +10,7 @@ from searchd.domain.constraints import with_fixed
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidStudy, Violation
 from searchd.domain.evaluation import Racing, Split
-from searchd.domain.fidelity import derived_ladder
+from searchd.domain.fidelity import Ladder
 from searchd.domain.objective import Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm
@@ -113,7 +113,8 @@ def _scheduler(draft: StudyDraft, card: Card) -> Scheduler:
         scheduler = Scheduler(eta=FOLDS_ETA) if top.folds > 1 else Scheduler()
     if not climbs:
         scheduler = replace(scheduler, algorithm=SchedulerAlgorithm.NONE, ray="")
-    mode = SchedulerMode.STOPPING if scheduler.algorithm is SchedulerAlgorithm.RAY else draft.mode
+    stops = scheduler.algorithm in (SchedulerAlgorithm.MEDIAN, SchedulerAlgorithm.RAY)
+    mode = SchedulerMode.STOPPING if stops else draft.mode
     if mode is None:
         mode = SchedulerMode.PROMOTION if card.checkpoints or top.epochs == 1 else SchedulerMode.STOPPING
     return replace(scheduler, mode=mode)
@@ -177,7 +178,12 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
         yield from constrained_violations(_space(draft, card), draft)
     if draft.search.algorithm is Algorithm.GRADIENT:
         yield from _without_gradients(draft, card)
-    if not card.checkpoints and _pauses(_scheduler(draft, card), draft):
+    scheduler = _scheduler(draft, card)
+    ladder = _ladder(scheduler, draft)
+    if scheduler.algorithm is SchedulerAlgorithm.ASHA and scheduler.brackets > len(ladder):
+        message = f"{scheduler.brackets} is more than the ladder has rungs"
+        yield Violation("scheduler.brackets", message, f"use at most {len(ladder)}")
+    if not card.checkpoints and _waits(scheduler, ladder):
         yield Violation(
             "scheduler.mode",
             f"{card.name} keeps no checkpoints, so a paused trial would be lost",
@@ -214,21 +220,28 @@ def _against_cluster(draft: StudyDraft, nodes: Sequence[Node]) -> Iterator[Viola
         yield Violation("resources.cpus", message, f"ask for at most {cpus:g}")
 
 
-def _pauses(scheduler: Scheduler, draft: StudyDraft) -> bool:
-    """Whether some fold run must wait in mid-training for a decision. Asked of drafts with mistakes, too."""
-    if scheduler.algorithm is SchedulerAlgorithm.NONE:
-        return False
+def _waits(scheduler: Scheduler, ladder: Ladder) -> bool:
+    """Whether some fold run must wait in mid-training for a decision."""
+    partial = [rung for rung in ladder if rung.epochs < ladder[-1].epochs]
+    return any(scheduler.pauses or rung.folds > 1 for rung in partial)
+
+
+def _ladder(scheduler: Scheduler, draft: StudyDraft) -> Ladder:
+    """The rungs of a draft, which may have mistakes."""
     evaluation = draft.evaluation
     trials = draft.budget.trials if draft.budget.trials > 0 else Budget().trials
-    ladder = evaluation.ladder or derived_ladder(
-        max(evaluation.fold_runs, 1),
-        max(evaluation.epochs, 1),
-        max(scheduler.eta, 2),
-        max(scheduler.min_epochs, 1),
-        trials,
-    )
-    partial = [rung for rung in ladder if rung.epochs < evaluation.epochs]
-    return any(scheduler.mode is SchedulerMode.PROMOTION or rung.folds > 1 for rung in partial)
+    return StudySpec(
+        draft.trainable,
+        draft.objectives,
+        scheduler=replace(scheduler, eta=max(scheduler.eta, 2), min_epochs=max(scheduler.min_epochs, 1)),
+        evaluation=replace(
+            evaluation,
+            folds=max(evaluation.folds, 0),
+            repeats=max(evaluation.repeats, 1),
+            epochs=max(evaluation.epochs, 1),
+        ),
+        budget=Budget(trials=trials),
+    ).ladder
 
 
 def _unknown_trainable(name: str, cards: Mapping[str, Card]) -> Violation:

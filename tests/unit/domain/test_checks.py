@@ -13,7 +13,7 @@ from searchd.domain.evaluation import Confirm, Evaluation
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.objective import Goal, Limit, Objective
-from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Domain, Float, Integer, Parameter, SearchSpace
 from searchd.domain.study import Budget, Dataset, Resources, Retry
@@ -114,6 +114,12 @@ def test_a_sensible_draft_has_no_violations() -> None:
         ),
         (replace(GOOD, scheduler=Scheduler(eta=1)), "scheduler.eta"),
         (replace(GOOD, scheduler=Scheduler(min_epochs=0)), "scheduler.min_epochs"),
+        (replace(GOOD, scheduler=Scheduler(SchedulerAlgorithm.HYPERBAND, brackets=2)), "scheduler.brackets"),
+        (replace(GOOD, scheduler=Scheduler(SchedulerAlgorithm.MEDIAN, brackets=2)), "scheduler.brackets"),
+        (
+            replace(GOOD, scheduler=Scheduler(SchedulerAlgorithm.MEDIAN), mode=SchedulerMode.PROMOTION),
+            "scheduler.mode",
+        ),
         (replace(GOOD, scheduler=Scheduler(min_epochs=2)), "scheduler.min_epochs"),
         (replace(GOOD, resources=Resources(cpus=0)), "resources.cpus"),
         (replace(GOOD, resources=Resources(cpus=math.inf)), "resources.cpus"),

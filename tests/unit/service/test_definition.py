@@ -110,6 +110,31 @@ def test_folds_race_unless_told_otherwise(draft: StudyDraft, racing: Racing, eta
     assert (spec.evaluation.racing, spec.scheduler.eta) == (racing, eta)
 
 
+@pytest.mark.parametrize("mode", [None, SchedulerMode.STOPPING])
+def test_the_median_rule_needs_no_checkpoints(mode: SchedulerMode | None) -> None:
+    """It stops trials and pauses none, so any trainable will do; on a ladder whose folds must wait it will not."""
+    draft = replace(DRAFT, trainable="forgetful", scheduler=Scheduler(SchedulerAlgorithm.MEDIAN), mode=mode)
+    spec = _define(replace(draft, evaluation=CLIMBING))
+    assert not spec.scheduler.pauses
+    assert len(spec.ladder) == 10
+    waiting = replace(CLIMBING, ladder=(Fidelity(2, 3), Fidelity(5, 9)))
+    assert _paths(replace(draft, evaluation=waiting)) == ["scheduler.mode"]
+
+
+@pytest.mark.parametrize(("card", "pauses"), [("torch_cnn", True), ("forgetful", False)])
+def test_hyperband_pauses_where_it_can(card: str, pauses: bool) -> None:
+    """Trials of a trainable with checkpoints wait at rungs for their promotion, others are stopped there."""
+    draft = replace(DRAFT, trainable=card, evaluation=CLIMBING, scheduler=Scheduler(SchedulerAlgorithm.HYPERBAND))
+    assert _define(draft).scheduler.pauses is pauses
+
+
+def test_there_are_no_more_brackets_than_rungs() -> None:
+    """A bracket without a rung to begin at is refused; one for each rung is allowed."""
+    draft = replace(DRAFT, evaluation=CLIMBING, scheduler=Scheduler(brackets=3))
+    assert _define(draft).scheduler.brackets == len(_define(draft).ladder) == 3
+    assert _paths(replace(draft, scheduler=Scheduler(brackets=4))) == ["scheduler.brackets"]
+
+
 @pytest.mark.parametrize(
     ("dataset", "inspection", "split"),
     [
