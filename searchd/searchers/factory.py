@@ -1,5 +1,8 @@
 """Which class searches for which algorithm. Vendors are imported when a study first needs them."""
 
+from collections.abc import Callable
+from importlib.util import find_spec
+
 from searchd.domain.search import Algorithm
 from searchd.domain.study import StudySpec
 from searchd.ports.searcher import Searcher
@@ -7,8 +10,17 @@ from searchd.searchers.grid import GridSearcher
 from searchd.searchers.random import RandomSearcher
 
 
-def make_searcher(spec: StudySpec) -> Searcher:
+def standing_still() -> float:
+    """A clock by which asking takes no time, for simulation and tests."""
+    return 0.0
+
+
+def make_searcher(spec: StudySpec, seconds: Callable[[], float] = standing_still) -> Searcher:
     """A searcher for a study, told nothing yet.
+
+    Args:
+        spec: The study.
+        seconds: A steady clock, for searchers that mind how long they take.
 
     Raises:
         ValueError: grid search over a space with a continuous parameter.
@@ -22,7 +34,11 @@ def make_searcher(spec: StudySpec) -> Searcher:
             from searchd.searchers.sobol import SobolSearcher  # noqa: PLC0415  # SciPy takes a second to import
 
             return SobolSearcher(spec.space, spec.seed)
-        case Algorithm.TPE | Algorithm.BAYESIAN:
+        case Algorithm.BAYESIAN:
+            from searchd.searchers.bayesian import BayesianSearcher  # noqa: PLC0415  # only chooses among the others
+
+            return BayesianSearcher(spec, make_searcher, seconds, find_spec("torch") is not None)
+        case Algorithm.TPE:
             from searchd.searchers.optuna import TpeSearcher  # noqa: PLC0415  # so do Optuna and SciPy
 
             return TpeSearcher(spec.space, spec.objective.goal, spec.seed)

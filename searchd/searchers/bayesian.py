@@ -1,0 +1,207 @@
+"""The searcher that chooses: which algorithm suits the study, what it is shown, and whether it keeps up.
+
+Expensive models learn most from few trials, so a Gaussian process comes first, and what scales follows when there are
+many. Each algorithm stays the searcher that it is on its own; what it is shown of the trials is decided here.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from searchd.domain.search import Algorithm
+from searchd.domain.space import Choice, Parameters
+from searchd.domain.study import StudySpec
+from searchd.domain.trial import TrialNumber, TrialState
+from searchd.ports.searcher import Observation, Searcher, Suggestion
+from searchd.searchers.fidelity import imputed
+from searchd.searchers.pace import TOP, Pace, written
+from searchd.searchers.transfer import same_parameters, starting_points
+
+MANY = 250
+"""Trials with a result from which a Gaussian process no longer pays: it slows down, and others have learnt by then."""
+
+GP_OBJECTIVES = 3
+"""Most objectives whose joint improvement a Gaussian process can look for in passable time."""
+
+NEEDS_COMPLETE = (Algorithm.GP, Algorithm.CMAES)
+"""Algorithms that learn from complete trials alone: the others are shown to them as what they would have come to."""
+
+
+class BayesianSearcher:
+    """Chooses an algorithm by the study's space, objectives and trials, and changes it as trials come in.
+
+    The choice depends on the study and on what was told, and on how long asking takes: where slots would wait for
+    suggestions, it steps down to a cheaper algorithm. That step, which trials do not show, is in the notes.
+    """
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        make: Callable[[StudySpec], Searcher],
+        seconds: Callable[[], float],
+        has_torch: bool,
+    ) -> None:
+        """A searcher told nothing yet.
+
+        Args:
+            spec: The study.
+            make: Makes the searcher of a study whose algorithm is chosen.
+            seconds: A steady clock, for the time that asking takes.
+            has_torch: Whether what a Gaussian process needs is installed.
+        """
+        self._spec = spec
+        self._make = make
+        self._seconds = seconds
+        self._has_torch = has_torch
+        self._points = starting_points(spec.priors, spec.space)
+        self._pace = Pace(spec.budget.slots)
+        self._tried_by: dict[int, TrialNumber] = {}
+        self._trials: dict[TrialNumber, Observation] = {}
+        self._results: set[TrialNumber] = set()
+        self._chosen: dict[Algorithm, _Shown] = {}
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Take in new or changed trials; the newest observation of a trial replaces older ones."""
+        for observation in observations:
+            self._trials[observation.number] = observation
+            for index, point in enumerate(self._points):
+                if same_parameters(point, observation.parameters):
+                    self._tried_by.setdefault(index, observation.number)
+            self._pace.tell(observation)
+            if has_result(observation):
+                self._results.add(observation.number)
+            else:
+                self._results.discard(observation.number)
+        for shown in self._chosen.values():
+            shown.stale = True
+
+    def suggest(self, number: TrialNumber) -> Suggestion | None:
+        """The configuration for trial ``number``, which counts as pending from now on, with the choice as its remark;
+        None if a discrete space is used up."""
+        point = self._untried_point(number)
+        if point is not None:
+            self.tell([Observation(number, point, TrialState.PENDING)])
+            return Suggestion(
+                point, remark=f"the best {len(self._points)} configurations of earlier studies come first"
+            )
+        algorithm, remark = choice(self._spec, len(self._results), self._pace.step.allows, self._has_torch)
+        if algorithm is self._pace.step.by is not TOP.by:
+            remark = f"{label(algorithm)}: {self._pace.step.remark}"
+        began = self._seconds()
+        suggestion = self._searcher(algorithm).suggest(number)
+        if suggestion is None:
+            return None
+        self._pace.asked(algorithm, self._seconds() - began, number)
+        note = self._note(algorithm, suggestion.note)
+        self._trials[number] = Observation(number, suggestion.parameters, TrialState.PENDING, note=note)
+        for other, shown in self._chosen.items():
+            shown.stale |= other is not algorithm
+        return Suggestion(suggestion.parameters, note, remark)
+
+    def _untried_point(self, number: TrialNumber) -> Parameters | None:
+        """The first configuration of earlier studies that no other trial has; None if all are tried, whoever asked."""
+        for index, point in enumerate(self._points):
+            if self._tried_by.get(index, number) == number:
+                return point
+        return None
+
+    def _searcher(self, algorithm: Algorithm) -> Searcher:
+        """The algorithm's searcher, shown what it has not seen."""
+        shown = self._chosen.get(algorithm)
+        if shown is None:
+            search = replace(self._spec.search, algorithm=algorithm)
+            shown = self._chosen[algorithm] = _Shown(self._make(replace(self._spec, search=search)))
+        if shown.stale:
+            shown.show(self._view(algorithm))
+        return shown.searcher
+
+    def _view(self, algorithm: Algorithm) -> list[Observation]:
+        """All trials by number, as an algorithm is to see them, each with the note that it wrote itself."""
+        trials = [replace(o, note=_inner(o.note, algorithm)) if o.note else o for _, o in sorted(self._trials.items())]
+        return imputed(trials, self._spec.ladder) if algorithm in NEEDS_COMPLETE else trials
+
+    def _note(self, algorithm: Algorithm, inner: str) -> str:
+        note: dict[str, object] = {"by": str(algorithm), "note": inner} if inner else {}
+        if self._pace.stepped:
+            note["step"] = written(self._pace.step)
+        return json.dumps(note) if note else ""
+
+
+@dataclass(slots=True)
+class _Shown:
+    """An algorithm's searcher, what it was last shown of each trial, and whether there is something new."""
+
+    searcher: Searcher
+    last: dict[TrialNumber, Observation] = field(default_factory=dict)
+    stale: bool = True
+
+    def show(self, observations: Sequence[Observation]) -> None:
+        """Tell the searcher what has changed."""
+        changed = [o for o in observations if self.last.get(o.number) != o]
+        self.searcher.tell(changed)
+        self.last.update((o.number, o) for o in changed)
+        self.stale = False
+
+
+def has_result(observation: Observation) -> bool:
+    """Whether a trial says something about its configuration: it completed a rung and did not fail."""
+    lost = (TrialState.FAILED, TrialState.INFEASIBLE, TrialState.CANCELLED)
+    return bool(observation.scores) and observation.state not in lost
+
+
+def label(algorithm: Algorithm) -> str:
+    """An algorithm's name for people."""
+    return {Algorithm.CMAES: "CMA-ES", Algorithm.NSGA2: "NSGA-II", Algorithm.NSGA3: "NSGA-III"}.get(
+        algorithm, algorithm.upper() if algorithm in (Algorithm.GP, Algorithm.TPE) else algorithm.capitalize()
+    )
+
+
+def choice(
+    spec: StudySpec, results: int, allows: Callable[[Algorithm], bool], has_torch: bool
+) -> tuple[Algorithm, str]:
+    """The algorithm for a study's next suggestion, and why, in one sentence that changes only when the reason does.
+
+    Args:
+        spec: The study.
+        results: Trials that have a result.
+        allows: Whether an algorithm keeps up with the study.
+        has_torch: Whether a Gaussian process can be fitted.
+    """
+    algorithm, reason = _preferred(spec, results)
+    if algorithm is Algorithm.GP and not has_torch:
+        algorithm, reason = Algorithm.TPE, "GP needs torch, which is not installed with the server"
+    if not allows(algorithm):
+        algorithm = Algorithm.TPE if allows(Algorithm.TPE) else Algorithm.SOBOL
+    return algorithm, f"{label(algorithm)}: {reason}"
+
+
+def _preferred(spec: StudySpec, results: int) -> tuple[Algorithm, str]:
+    """What suits a study if time is no matter, and why."""
+    parameters, objectives = spec.space.parameters, len(spec.objectives)
+    conditional = any(p.when for p in parameters)
+    categorical = sum(isinstance(p.domain, Choice) for p in parameters)
+    amount = f"{MANY} results or more" if results >= MANY else f"fewer than {MANY} results"
+    if spec.search.cost_aware and objectives <= GP_OBJECTIVES and results < MANY:
+        return Algorithm.GP, f"improvement per second is looked for, {amount}"
+    if objectives > 1 and results >= MANY:
+        evolution = Algorithm.NSGA2 if objectives <= GP_OBJECTIVES else Algorithm.NSGA3
+        return evolution, f"{objectives} objectives, {amount}"
+    if conditional:
+        return Algorithm.TPE, "some parameters depend on others"
+    if categorical:
+        return Algorithm.TPE, f"{categorical} of {len(parameters)} parameters are categorical"
+    if objectives > GP_OBJECTIVES:
+        return Algorithm.TPE, f"{objectives} objectives"
+    kind = f"{len(parameters)} numeric parameters" if len(parameters) != 1 else "1 numeric parameter"
+    several = f", {objectives} objectives" if objectives > 1 else ""
+    if results < MANY or not parameters:
+        return Algorithm.GP, f"{kind}{several}, {amount}"
+    if len(parameters) == 1:
+        return Algorithm.TPE, f"{kind}, {amount}"
+    return Algorithm.CMAES, f"{kind}, {amount}"
+
+
+def _inner(note: str, algorithm: Algorithm) -> str:
+    """What an algorithm itself noted; empty if another wrote the note."""
+    known = json.loads(note)
+    return str(known["note"]) if known.get("by") == algorithm else ""
