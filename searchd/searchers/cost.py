@@ -66,7 +66,7 @@ class _PerSecondSampler(GPSampler):
         if len(self._timed) < TIMED:
             return super()._optimize_acqf(acqf, best_params)
         inputs = acqf.search_space.get_normalized_params([trial for trial, _ in self._timed])
-        seconds = np.array([seconds for _, seconds in self._timed])
+        seconds = np.array([seconds for _, seconds in self._timed], dtype=np.float64)
         log_time = LogTime(inputs, seconds, np.asarray(acqf.search_space.is_categorical, dtype=bool))
         return super()._optimize_acqf(_PerSecond(acqf, log_time), best_params)
 
@@ -109,7 +109,8 @@ class LogTime:
     def at(self, x: Tensor) -> Tensor:
         """Expected log seconds of configurations; shape (..., n_parameters) to (...,)."""
         expected = self._mean + (self._features(x) - self._centre) @ self._weights
-        return expected.clamp(self._low, self._high)
+        within: Tensor = expected.clamp(self._low, self._high)
+        return within
 
     def _features(self, x: Tensor) -> Tensor:
         import torch  # noqa: PLC0415  # see above

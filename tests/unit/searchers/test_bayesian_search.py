@@ -139,7 +139,7 @@ def test_stopped_trials_are_shown_as_complete_to_those_that_need_it() -> None:
         seen = house.chosen[algorithm].seen[2]
         if algorithm is Algorithm.GP:
             assert seen.state is TrialState.COMPLETED
-            assert seen.scores == (0.3, pytest.approx(0.5))
+            assert list(seen.scores) == pytest.approx([0.3, 0.5])
         else:
             assert seen.state is TrialState.STOPPED
             assert seen.scores == (0.3,)

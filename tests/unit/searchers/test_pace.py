@@ -78,13 +78,12 @@ def test_steps_up_only_when_trials_get_much_longer() -> None:
 
 def test_slots_are_counted_where_the_study_has_no_limit() -> None:
     """With ten trials at once a suggestion is used up ten times as fast as with one."""
-    pace = paced(10.0, slots=None)
-    ask(pace, Algorithm.GP, 0.3)
-    assert pace.step.by is Algorithm.GP
-    for number in range(50, 60):
-        pace.tell(trained(number, 0.0, state=TrialState.RUNNING))
-    ask(pace, Algorithm.GP, 0.3)
-    assert pace.step.by is Algorithm.TPE
+    for running, by in ((0, Algorithm.GP), (10, Algorithm.TPE)):
+        pace = paced(10.0, slots=None)
+        for number in range(50, 50 + running):
+            pace.tell(trained(number, 0.0, state=TrialState.RUNNING))
+        ask(pace, Algorithm.GP, 0.3)
+        assert pace.step.by is by
 
 
 def test_a_rebuilt_one_goes_on_from_the_newest_note() -> None:
