@@ -1,5 +1,6 @@
 """Draws that do not repeat themselves while a small space still has something new."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
 
@@ -72,22 +73,22 @@ def first_unused(lattice: Lattice, used: set[int], start: int) -> int:
 
 
 class Novelty:
-    """Makes a searcher's proposals new: no trial of a discrete space gets a configuration that another one has.
+    """Makes a searcher's proposals new: no trial gets a configuration that another one has.
 
-    In a continuous space every proposal passes. In a discrete one the searcher is asked a few times, then chance is; a
-    small space is known to be used up.
+    The searcher is asked a few times, then chance is, then the first one unused is taken from a
+    discrete space.
     """
 
     def __init__(self, space: SearchSpace, seed: int) -> None:
         self._space = space
         self._seed = seed
         self._lattice = Lattice(space)
-        self._held: dict[TrialNumber, int] = {}
-        self._holders: Counter[int] = Counter()
+        self._held: dict[TrialNumber, int | str] = {}
+        self._holders: Counter[int | str] = Counter()
 
     def take(self, number: TrialNumber, parameters: Parameters) -> None:
         """Trial ``number`` has this configuration, whoever proposed it."""
-        index = self._lattice.index(parameters)
+        index = self._identity(parameters)
         before = self._held.pop(number, None)
         if before is not None:
             self._holders[before] -= 1
@@ -108,15 +109,22 @@ class Novelty:
                 proposal = propose(attempt)
             else:
                 proposal = self._space.draw(uniforms(self._seed, number, len(self._space.parameters), attempt))
-            index = self._lattice.index(proposal)
+            index = self._identity(proposal)
             if index is None or self._holders[index] - (index == own) <= 0:
                 self.take(number, proposal)
                 return proposal
-        size = self._lattice.size or 0
-        used = {index for index, holders in self._holders.items() if holders - (index == own) > 0}
-        if len(used) >= size:
-            return None
-        if size <= SMALL:
+        size = self._lattice.size
+        if size is not None:
+            others = (index for index, holders in self._holders.items() if holders - (index == own) > 0)
+            used = {index for index in others if isinstance(index, int)}
+            if len(used) >= size:
+                return None
             proposal = self._lattice.at(first_unused(self._lattice, used, seed_of(self._seed, number) % size))
         self.take(number, proposal)
         return proposal
+
+    def _identity(self, parameters: Parameters) -> int | str | None:
+        """What two trials with the same configuration have in common; None for one outside a discrete space."""
+        if self._lattice.size is not None:
+            return self._lattice.index(parameters)
+        return json.dumps(parameters, sort_keys=True)

@@ -23,7 +23,8 @@ def make_searcher(spec: StudySpec, seconds: Callable[[], float] = standing_still
         seconds: A steady clock, for searchers that mind how long they take.
 
     Raises:
-        ValueError: grid search over a space with a continuous parameter.
+        ValueError: grid search over a space with a continuous parameter, or CMA-ES over one with a choice or a
+            condition, or for several objectives.
     """
     match spec.search.algorithm:
         case Algorithm.GRID:
@@ -39,13 +40,29 @@ def make_searcher(spec: StudySpec, seconds: Callable[[], float] = standing_still
 
             return BayesianSearcher(spec, make_searcher, seconds, find_spec("torch") is not None)
         case Algorithm.TPE:
-            from searchd.searchers.optuna import TpeSearcher  # noqa: PLC0415  # so do Optuna and SciPy
+            from searchd.searchers.tpe import TpeSearcher  # noqa: PLC0415  # so do Optuna and SciPy
 
-            return TpeSearcher(spec.space, spec.objective.goal, spec.seed)
+            return TpeSearcher(spec)
+        case Algorithm.GP:
+            if spec.search.cost_aware:
+                from searchd.searchers.cost import CostAwareGpSearcher  # noqa: PLC0415  # Optuna
+
+                return CostAwareGpSearcher(spec)
+            from searchd.searchers.gp import GpSearcher  # noqa: PLC0415  # Optuna
+
+            return GpSearcher(spec)
+        case Algorithm.CMAES:
+            from searchd.searchers.cmaes import CmaesSearcher  # noqa: PLC0415  # NumPy
+
+            return CmaesSearcher(spec)
+        case Algorithm.NSGA2 | Algorithm.NSGA3:
+            from searchd.searchers.evolution import EvolutionSearcher  # noqa: PLC0415  # Optuna
+
+            return EvolutionSearcher(spec)
         case _:
             raise ValueError(f"{spec.search.algorithm} is not built yet")
 
 
 def import_vendors() -> None:
     """Import what the model-based searchers need, so that the first study that uses one does not wait for it."""
-    import searchd.searchers.optuna  # noqa: F401, PLC0415  # for its effect
+    import searchd.searchers.tpe  # noqa: F401, PLC0415  # for its effect

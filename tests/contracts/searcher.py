@@ -60,9 +60,12 @@ def spec(algorithm: Algorithm, space: SearchSpace, seed: int = 7, goal: Goal = G
     )
 
 
-def observed(number: int, parameters: Parameters, score: float | None, state: TrialState, rung: int = 1) -> Observation:
+def observed(
+    number: int, parameters: Parameters, score: float | None, state: TrialState, rung: int = 1, note: str = ""
+) -> Observation:
     """A trial as searchers see it."""
-    return Observation(TrialNumber(number), parameters, state, () if score is None else (score,) * rung)
+    scores = () if score is None else (score,) * rung
+    return Observation(TrialNumber(number), parameters, state, scores, note=note)
 
 
 def suggested(searcher: Searcher, number: int) -> dict[str, ParameterValue] | None:
@@ -106,12 +109,14 @@ class SearcherContract:
         endings = [s for s in TrialState if s.ended] + [TrialState.PAUSED]
         told = []
         for number in numbers:
-            parameters = suggested(searcher, number)
-            if parameters is None:
+            suggestion = searcher.suggest(TrialNumber(number))
+            if suggestion is None:
                 break
+            parameters = suggestion.parameters
             state = endings[number % len(endings)]
             has_score = state in (TrialState.COMPLETED, TrialState.PAUSED) or number % 2 == 0
-            told.append(observed(number, parameters, score_of(parameters) if has_score else None, state))
+            score = score_of(parameters) if has_score else None
+            told.append(observed(number, parameters, score, state, note=suggestion.note))
             searcher.tell(told[-1:])
         return told
 
