@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
         ("ls", ls),
         ("show", show_study),
         ("watch", watch),
+        ("extend", extend),
         ("stop", stop),
         ("rm", rm),
     ):
@@ -86,6 +87,17 @@ def watch(study: StudyArgument, project: Project = "default", output: Output = N
         except KeyboardInterrupt:
             return
         _exit_by_state(ended)
+
+
+def extend(
+    study: StudyArgument,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="trials in all, those it has had included")],
+    project: Project = "default",
+) -> None:
+    """Give a study more trials; one that has ended goes on."""
+    with Client() as client:
+        extended = client.study(study, project=project).extend(trials)
+        show_line(f"{extended.name} {extended.state.name}")
 
 
 def stop(study: StudyArgument, project: Project = "default") -> None:

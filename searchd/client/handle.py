@@ -1,9 +1,12 @@
 """One study, from afar."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
+
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from searchd.client.connection import Connection
 from searchd.client.leaderboard import Leaderboard
@@ -11,11 +14,13 @@ from searchd.client.rows import measurement_row, trial_row
 from searchd.client.table import Table
 from searchd.client.views import BestConfig, Study, Trial, read_best, read_study, read_trial
 from searchd.client.watch import Event, watch
+from searchd.domain.errors import InvalidStudy
 from searchd.domain.measurement import Measurement
 from searchd.domain.study import StudyName
 from searchd.domain.trial import TrialState
-from searchd.v1 import leaderboard_service_pb2, study_service_pb2, trial_service_pb2
-from searchd.wire.codec import decode_measurement
+from searchd.v1 import leaderboard_service_pb2, study_service_pb2, trial_pb2, trial_service_pb2
+from searchd.wire.codec import decode_measurement, encode_parameters
+from searchd.wire.study_file import study_from_mapping
 
 PAGE_SIZE = 1000
 
@@ -150,6 +155,58 @@ class StudyHandle:
         """
         request = leaderboard_service_pb2.GetBestConfigRequest(name=self.name)
         return read_best(self._connection.call(lambda at: at.leaderboards.GetBestConfig, request))
+
+    def enqueue(self, parameters: Mapping[str, Any]) -> Trial:
+        """Have a configuration tried next.
+
+        Args:
+            parameters: A value for every parameter of the study's space that is active.
+
+        Raises:
+            InvalidStudy: it is not a configuration of the space; every violation is listed.
+            StudyEnded: the study has ended; extend it first.
+            BudgetUsed: all trials of its budget are given away; extend it first.
+        """
+        trial = trial_pb2.Trial(parameters=encode_parameters(parameters))
+        request = trial_service_pb2.CreateTrialRequest(parent=self.name, trial=trial, request_id=str(uuid4()))
+        return read_trial(self._connection.call(lambda at: at.trials.CreateTrial, request).trial)
+
+    def update(
+        self,
+        *,
+        budget: Mapping[str, Any] | None = None,
+        priority: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        etag: str = "",
+    ) -> Study:
+        """Change the study; what is None stays. An ended study goes on if its budget then has room for more trials.
+
+        Args:
+            budget: Some of its fields, as a study file has them, such as ``{"trials": 100, "wall_time": "2h"}``.
+            priority: The new one.
+            labels: The new ones, in place of all that there were.
+            etag: That of the study as it was read, if nobody else may have changed it meanwhile.
+
+        Raises:
+            InvalidStudy: a new value is none; every violation is listed.
+            StudyChanged: the etag is another now.
+        """
+        written = {"budget": dict(budget) if budget is not None else None, "labels": labels, "priority": priority}
+        file = study_from_mapping({name: value for name, value in written.items() if value is not None})
+        if file.violations:
+            raise InvalidStudy(file.violations)
+        paths = [f"budget.{name}" for name in budget or {}] + [
+            n for n in ("priority", "labels") if written[n] is not None
+        ]
+        file.study.name, file.study.etag = self.name, etag
+        request = study_service_pb2.UpdateStudyRequest(
+            study=file.study, update_mask=FieldMask(paths=paths), request_id=str(uuid4())
+        )
+        return read_study(self._connection.call(lambda at: at.studies.UpdateStudy, request).study)
+
+    def extend(self, trials: int) -> Study:
+        """Give the study ``trials`` trials in all; an ended one goes on. Raises what ``update`` does."""
+        return self.update(budget={"trials": trials})
 
     def stop(self) -> Study:
         """End the study with what it has; stopping an ended study changes nothing. Returns it, STOPPING or ended."""

@@ -78,8 +78,11 @@ class ActiveStudy:
         """Trials that have not ended."""
         self.standing = Standing(spec, self.ladder, study.progress)
         self.traces: dict[tuple[TrialNumber, int], Trace] = {}
+        self.last_number = 0
+        """The highest number of a trial; there is one for every number up to it."""
         self.next_number = TrialNumber(1)
-        """The number to ask for next; trials exist for those below, or suggestions, or they are being asked for."""
+        """The number to ask for next. Where a caller has enqueued trials meanwhile, a suggestion becomes a trial of a
+        higher number than it was asked for."""
         progress = study.progress
         self.counts = dict(progress.trials)
         self.rungs = list(progress.rungs) or [0] * len(self.ladder)
@@ -90,7 +93,7 @@ class ActiveStudy:
         self.climbing: set[TrialNumber] = set()
         """Searched trials that are running."""
 
-        self.suggestions: deque[tuple[TrialNumber, Suggestion]] = deque()
+        self.suggestions: deque[Suggestion] = deque()
         self.asking: deque[tuple[TrialNumber, ...]] = deque()
         """Numbers that the searcher has been asked for and has not answered, one entry for each Ask."""
         self.exhausted = False
@@ -152,6 +155,7 @@ class ActiveStudy:
             self.climbing.add(trial.number)
         else:
             self.climbing.discard(trial.number)
+        self.last_number = max(self.last_number, trial.number)
         self.next_number = TrialNumber(max(self.next_number, trial.number + 1))
         if not trial.state.ended:
             self.trials[trial.number] = trial
@@ -254,8 +258,12 @@ class ActiveStudy:
         its way."""
         if self.impatient:
             return True
-        all_asked = self.exhausted or self.next_number > self.study.spec.budget.trials
-        return all_asked and not self.suggestions and not self.asked
+        return (self.exhausted or self.trials_left <= 0) and not self.suggestions and not self.asked
+
+    @property
+    def trials_left(self) -> int:
+        """Trials of the budget that do not exist and are not on their way; negative if too many are."""
+        return self.study.spec.budget.trials - self.last_number - len(self.suggestions) - self.asked
 
     @property
     def slots_left(self) -> bool:

@@ -1,6 +1,7 @@
 """The conductor: takes one input at a time and says what follows. Everything it decides is a fact or a command."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -12,10 +13,12 @@ from searchd.conductor.ending import BY_A_CALLER, WALL_TIME_OVER, conclude, keep
 from searchd.conductor.evaluation import queued
 from searchd.conductor.messages import (
     Answer,
+    ChangeStudy,
     CreateStudy,
     Decision,
     DeleteStudy,
     DrainRequested,
+    EnqueueTrial,
     Input,
     PauseStudy,
     Reconciled,
@@ -27,17 +30,22 @@ from searchd.conductor.messages import (
 )
 from searchd.conductor.mind import Mind
 from searchd.domain.errors import (
+    BudgetUsed,
+    InvalidStudy,
     RequestReused,
     SearchdError,
     ServerStopping,
     StudyActive,
+    StudyChanged,
+    StudyEnded,
     StudyExists,
     StudyNotFound,
     TrainableQuarantined,
+    Violation,
 )
 from searchd.domain.facts import ProgressPut, RequestAnswered, StudyDeleted, StudyPut, TrialPut
 from searchd.domain.space import Parameters
-from searchd.domain.study import Study, StudyName, StudySpec, StudyState
+from searchd.domain.study import Changes, Study, StudyName, StudySpec, StudyState
 from searchd.domain.trial import Origin, Trial, TrialNumber, TrialState
 from searchd.ports.engine import (
     Acknowledge,
@@ -182,22 +190,25 @@ class Conductor:
     # Callers
 
     def _request(self, request: Request, now: datetime) -> None:
-        result: Study | SearchdError
+        result: Study | Trial | SearchdError
         try:
             result = self._repeated(request) or self._carried_out(request, now)
         except SearchdError as error:
             result = error
         self._mind.command(Answer(request.token, result))
 
-    def _repeated(self, request: Request) -> Study | None:
+    def _repeated(self, request: Request) -> Study | Trial | None:
         """What the same request was answered earlier in this batch; what was answered before it can be read."""
         before = self._answered.get(request.request_id)
         if before is not None and before.digest != request.digest:
             raise RequestReused(request.request_id)
-        return None if before is None else before.study
+        if before is None:
+            return None
+        return before.study if before.trial is None else before.trial
 
-    def _carried_out(self, request: Request, now: datetime) -> Study:
+    def _carried_out(self, request: Request, now: datetime) -> Study | Trial:
         known = self._known(request)
+        trial: Trial | None = None
         match request.body:
             case CreateStudy(study, first):
                 result = self._create(study, first, known, now)
@@ -205,13 +216,18 @@ class Conductor:
                 result = self._stop(name, known, now)
             case DeleteStudy(name):
                 result = self._delete(name, known)
+            case ChangeStudy(name, changes):
+                result = self._change(name, changes, known, request.trials, now)
+            case EnqueueTrial(name, parameters):
+                trial = self._enqueue(name, parameters, known, now)
+                result = self._mind.studies[name].study
             case _:
                 assert_never(request.body)
         if request.request_id:
-            answer = RequestAnswered(request.request_id, request.digest, result)
+            answer = RequestAnswered(request.request_id, request.digest, result, trial)
             self._mind.emit(answer)
             self._answered[request.request_id] = answer
-        return result
+        return result if trial is None else trial
 
     def _known(self, request: Request) -> Study | None:
         """The study that a request is about, with all that this batch has done to it so far; None if there is none."""
@@ -248,9 +264,12 @@ class Conductor:
         known = trials or list(active.trials.values())
         self._mind.command(OpenSearch(study.name, study.spec, tuple(observation(t) for t in known)))
         active.search_open = True
+        self._watch_time(study)
+        self._mind.dirty[study.name] = active
+
+    def _watch_time(self, study: Study) -> None:
         if study.spec.budget.wall_time is not None:
             self._mind.set_timer(study.created_at + study.spec.budget.wall_time, study.name)
-        self._mind.dirty[study.name] = active
 
     def _stop(self, name: StudyName, known: Study | None, now: datetime) -> Study:
         if known is None:
@@ -273,6 +292,59 @@ class Conductor:
         self._mind.command(Forget(name, None))
         return known
 
+    def _change(
+        self, name: StudyName, changes: Changes, known: Study | None, trials: Sequence[Trial], now: datetime
+    ) -> Study:
+        if known is None:
+            raise StudyNotFound(name)
+        if changes.etag not in ("", known.spec.etag):
+            raise StudyChanged(name)
+        spec = changes.applied(known.spec)
+        active = self._mind.studies.get(name)
+        if active is None and known.state.ended and spec.budget.trials > known.spec.budget.trials:
+            return self._reopen(replace(known, spec=spec).reopened(), trials, now)
+        changed = replace(known, spec=spec)
+        if active is None:
+            self._mind.decision.facts.append(StudyPut(changed))
+            return changed
+        self._mind.emit(StudyPut(changed))
+        self._watch_time(changed)
+        return changed
+
+    def _reopen(self, study: Study, trials: Sequence[Trial], now: datetime) -> Study:
+        """Go on with an ended study."""
+        if _out_of_time(study, now):
+            problem = "it is over since the study's creation"
+            raise InvalidStudy([Violation("budget.wall_time", problem, "give a longer one as well")])
+        self._mind.emit(StudyPut(study))
+        active = self._mind.studies[study.name]
+        for trial in trials:
+            active.restore(trial)
+        self._start(active, trials)
+        return study
+
+    def _enqueue(self, name: StudyName, parameters: Parameters, known: Study | None, now: datetime) -> Trial:
+        if known is None:
+            raise StudyNotFound(name)
+        active = self._mind.studies.get(name)
+        if active is None or known.state.ended or known.state is StudyState.STOPPING:
+            raise StudyEnded(name, known.state)
+        if active.last_number >= known.spec.budget.trials:
+            raise BudgetUsed(name, known.spec.budget.trials)
+        number = TrialNumber(active.last_number + 1)
+        trial = Trial(name, number, parameters, Origin.REQUESTED, created_at=now)
+        trial = queued(active, opened(active, trial))
+        self._mind.emit(TrialPut(trial))
+        active.observe(trial)
+        self._keep_within_budget(active)
+        return trial
+
+    @staticmethod
+    def _keep_within_budget(active: ActiveStudy) -> None:
+        """Give up the last suggestions where a caller's configurations have taken their place."""
+        while active.suggestions and active.trials_left < 0:
+            active.suggestions.pop()
+
     def _pause(self, name: StudyName, reason: str) -> None:
         active = self._mind.studies.get(name)
         if active is not None and active.hands_out:
@@ -288,7 +360,8 @@ class Conductor:
             return
         active.asking.remove(event.numbers)
         active.search_failures = 0
-        active.suggestions.extend(zip(event.numbers, event.suggestions, strict=False))
+        active.suggestions.extend(event.suggestions)
+        self._keep_within_budget(active)
         for number, suggestion in zip(event.numbers, event.suggestions, strict=False):
             active.remark(number, suggestion.remark)
         active.exhausted = active.exhausted or event.exhausted
@@ -352,7 +425,7 @@ class Conductor:
             ahead = max(self._mind.cluster.most_workers(spec.resources), 1)
             ahead = ahead if spec.budget.slots is None else min(ahead, spec.budget.slots)
         missing = ahead - len(active.suggestions) - active.asked
-        missing = min(missing, spec.budget.trials - active.next_number + 1)
+        missing = min(missing, active.trials_left)
         if missing <= 0 or (ahead == AHEAD and missing < AHEAD // 2 and active.suggestions):
             return
         numbers = tuple(TrialNumber(active.next_number + i) for i in range(missing))

@@ -372,7 +372,8 @@ def _promoted(mind: Mind, active: ActiveStudy, now: datetime) -> Trial | None:
 def _new(active: ActiveStudy, now: datetime) -> Trial | None:
     if not active.suggestions or active.impatient:
         return None
-    number, suggestion = active.suggestions.popleft()
+    suggestion = active.suggestions.popleft()
+    number = TrialNumber(active.last_number + 1)
     trial = Trial(active.study.name, number, suggestion.parameters, Origin.SEARCH, created_at=now, note=suggestion.note)
     return queued(active, opened(active, trial), taken=1)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from searchd.domain.errors import SearchdError
 from searchd.domain.facts import Fact
 from searchd.domain.space import Parameters
-from searchd.domain.study import Study, StudyName
-from searchd.domain.trial import Origin
+from searchd.domain.study import Changes, Study, StudyName
+from searchd.domain.trial import Origin, Trial
 from searchd.ports.engine import EngineCommand, EngineEvent
 from searchd.ports.searcher import SearchCommand, SearchFailed, Suggested
 
@@ -34,18 +34,39 @@ class DeleteStudy:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeStudy:
+    """Change a study's budget, priority or labels; an ended one goes on if it has room for more trials then."""
+
+    study: StudyName
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueTrial:
+    """Try a configuration, complete and allowed, next."""
+
+    study: StudyName
+    parameters: Parameters
+
+
+StudyMutation = CreateStudy | ChangeStudy | StopStudy | DeleteStudy
+Mutation = StudyMutation | EnqueueTrial
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A caller's mutation; the answer carries ``token`` back. An empty request_id is not remembered.
 
     ``stored`` is the study of that name as the store has it when the batch begins, None if it has none: of studies that
-    have ended the conductor itself knows nothing.
+    have ended the conductor itself knows nothing. ``trials`` are all of an ended one's, where they may be needed.
     """
 
     token: object
     request_id: str
     digest: str
-    body: CreateStudy | StopStudy | DeleteStudy
+    body: Mutation
     stored: Study | None = None
+    trials: tuple[Trial, ...] = ()
 
     @property
     def name(self) -> StudyName:
@@ -90,10 +111,10 @@ Input = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a request: a study as it now stands, or an error."""
+    """The answer to a request: a study or a trial as it now stands, or an error."""
 
     token: object
-    result: Study | SearchdError
+    result: Study | Trial | SearchdError
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,18 @@ from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity, is_ladder
 from searchd.domain.scheduler import SchedulerAlgorithm
 from searchd.domain.search import Algorithm
-from searchd.domain.space import Choice, Float, ParameterValue, SearchSpace, shorthand_name
+from searchd.domain.space import (
+    Choice,
+    Domain,
+    Float,
+    Parameters,
+    ParameterValue,
+    SearchSpace,
+    same_value,
+    shorthand_name,
+)
 from searchd.domain.space import violations as space_violations
-from searchd.domain.study import Budget, Dataset, Resources, Retry
+from searchd.domain.study import Budget, Dataset, Resources, Retry, StudySpec
 
 LABEL_KEY_PATTERN = r"[a-z][a-z0-9_-]{0,62}"
 MAX_LABEL_CHARACTERS = 256
@@ -22,6 +31,14 @@ MAX_LABELS = 64
 MAX_SEED = 2**32 - 1
 MAX_RETRIES = 1000
 GRID_ALGORITHMS = (Algorithm.GRID, Algorithm.RANDOM)
+SINGLE_OBJECTIVE = (
+    Algorithm.CMAES,
+    Algorithm.HYPEROPT_TPE,
+    Algorithm.HYPEROPT_ANNEAL,
+    Algorithm.GRADIENT,
+    Algorithm.RAY,
+)
+"""Algorithms that know of one objective only."""
 
 
 def merged(*stages: Iterable[Violation]) -> tuple[Violation, ...]:
@@ -45,6 +62,7 @@ def draft_violations(draft: StudyDraft) -> Iterator[Violation]:
     if not draft.trainable:
         yield Violation("trainable", "is not set", "name one of those that `searchd trainables` lists")
     yield from _objective_violations(draft)
+    yield from _search_violations(draft)
     yield from _dataset_violations(draft.dataset)
     yield from space_violations(draft.space)
     yield from _space_value_violations(draft.space)
@@ -54,9 +72,36 @@ def draft_violations(draft: StudyDraft) -> Iterator[Violation]:
     yield from _evaluation_violations(draft.evaluation)
     yield from _scheduler_violations(draft)
     yield from _resource_violations(draft.resources)
-    yield from _budget_violations(draft.budget)
+    yield from budget_violations(draft.budget)
     yield from _retry_violations(draft.retry)
-    yield from _label_violations(draft.labels)
+    yield from label_violations(draft.labels)
+
+
+def configuration_violations(spec: StudySpec, parameters: Parameters) -> Iterator[Violation]:
+    """What keeps a configuration from being one of a study's space; fixed parameters may be repeated."""
+    active = list(spec.space.active(parameters))
+    for parameter in active:
+        path = f"parameters.{parameter.name}"
+        if parameter.name not in parameters:
+            yield Violation(path, "is not set", f"give it a value of {_domain_text(parameter.domain)}")
+        elif not parameter.domain.contains(parameters[parameter.name]):
+            value = parameters[parameter.name]
+            yield Violation(path, f"{value!r} is outside the space", f"use a value of {_domain_text(parameter.domain)}")
+    known = {parameter.name for parameter in active}
+    for name, value in parameters.items():
+        path = f"parameters.{name}"
+        if name in spec.fixed:
+            if not same_value(value, spec.fixed[name]):
+                yield Violation(path, f"is fixed at {spec.fixed[name]!r}", "leave it out")
+        elif name not in known:
+            problem = "is not active here" if name in spec.space.names() else "is no parameter of the study"
+            yield Violation(path, problem, "leave it out")
+
+
+def _domain_text(domain: Domain) -> str:
+    if isinstance(domain, Choice):
+        return f"{shorthand_name(domain)} {list(domain.options)}"
+    return f"{shorthand_name(domain)} [{domain.low}, {domain.high}]"
 
 
 def algorithm_violations(space: SearchSpace, algorithm: Algorithm) -> Iterator[Violation]:
@@ -76,17 +121,42 @@ def algorithm_violations(space: SearchSpace, algorithm: Algorithm) -> Iterator[V
 
 
 def _objective_violations(draft: StudyDraft) -> Iterator[Violation]:
-    if len(draft.objectives) > 1:
-        yield Violation("objectives", f"there are {len(draft.objectives)}, and it is one objective for now", "keep one")
+    named: set[str] = set()
     for index, objective in enumerate(draft.objectives):
+        path = f"objectives[{index}]"
         if not objective.metric:
-            yield Violation(f"objectives[{index}].metric", "is not set", "name a metric that the trainable declares")
+            yield Violation(f"{path}.metric", "is not set", "name a metric that the trainable declares")
+        elif objective.metric in named:
+            yield Violation(f"{path}.metric", f"{objective.metric!r} is an objective already", "name each metric once")
+        named.add(objective.metric)
+        if objective.target is not None and not math.isfinite(objective.target):
+            yield Violation(f"{path}.target", f"{objective.target} is not finite", "use a finite number")
+    for index, limit in enumerate(draft.limits):
+        if not math.isfinite(limit.bound):
+            yield Violation(f"constraints[{index}]", f"{limit.bound} is not finite", "use a finite number")
+
+
+def _search_violations(draft: StudyDraft) -> Iterator[Violation]:
+    algorithm = draft.search.algorithm
+    if draft.search.cost_aware and algorithm is not Algorithm.BAYESIAN:
+        message = f"does not go with search.algorithm {algorithm.value}"
+        yield Violation("search.cost_aware", message, "leave it out, or set search.algorithm to bayesian")
+    if (algorithm is Algorithm.RAY) != bool(draft.search.ray):
+        problem = f"{draft.search.ray!r} is not used" if draft.search.ray else "does not say which of Ray Tune's"
+        yield Violation("search.algorithm", problem, "write ray:NAME, such as ray:hyperopt")
+    if len(draft.objectives) > 1 and algorithm in SINGLE_OBJECTIVE:
+        message = f"{algorithm.value} optimises one objective, and there are {len(draft.objectives)}"
+        yield Violation("search.algorithm", message, "use bayesian, tpe, gp, nsga2, nsga3, random or sobol")
+    if len(set(draft.warm_start)) < len(draft.warm_start):
+        yield Violation("warm_start", "names a study twice", "name each study once")
 
 
 def _dataset_violations(dataset: Dataset | None) -> Iterator[Violation]:
     if dataset is not None and bool(dataset.builtin) == bool(dataset.uri):
         message = "names both a bundled dataset and a file" if dataset.uri else "names no source of rows"
         yield Violation("dataset", message, "set exactly one of builtin and uri")
+    if dataset is not None and dataset.test is not None and not 0 < dataset.test < 1:
+        yield Violation("dataset.test", f"{dataset.test} is not a share of the rows", "use a number such as 0.2")
 
 
 def _space_value_violations(space: SearchSpace) -> Iterator[Violation]:
@@ -131,6 +201,12 @@ def _evaluation_violations(evaluation: Evaluation) -> Iterator[Violation]:
     yield from _at_least("evaluation.epochs", evaluation.epochs, 1)
     if evaluation.ladder:
         yield from _ladder_violations(evaluation)
+    if evaluation.confirm is not None:
+        yield from _at_least("evaluation.confirm.top", evaluation.confirm.top, 1)
+        yield from _at_least("evaluation.confirm.repeats", evaluation.confirm.repeats, 1)
+        if not 0 < evaluation.confirm.share <= 1:
+            message = f"{evaluation.confirm.share} is not a share"
+            yield Violation("evaluation.confirm.share", message, "use a number above 0 and at most 1, such as 0.2")
 
 
 def _ladder_violations(evaluation: Evaluation) -> Iterator[Violation]:
@@ -152,6 +228,14 @@ def _scheduler_violations(draft: StudyDraft) -> Iterator[Violation]:
         return
     yield from _at_least("scheduler.eta", scheduler.eta, 2)
     yield from _at_least("scheduler.min_epochs", scheduler.min_epochs, 1)
+    yield from _at_least("scheduler.brackets", scheduler.brackets, 1)
+    if (scheduler.algorithm is SchedulerAlgorithm.RAY) != bool(scheduler.ray):
+        problem = f"{scheduler.ray!r} is not used" if scheduler.ray else "does not say which of Ray Tune's"
+        yield Violation("scheduler.algorithm", problem, "write ray:NAME, such as ray:median_stopping_rule")
+    metrics = [objective.metric for objective in draft.objectives]
+    if scheduler.metric is not None and metrics and scheduler.metric not in metrics:
+        message = f"{scheduler.metric!r} is no objective of the study"
+        yield Violation("scheduler.metric", message, f"use one of {', '.join(metrics)}")
     if scheduler.min_epochs > max(draft.evaluation.epochs, 1):
         message = f"{scheduler.min_epochs} is more than evaluation.epochs, which is {draft.evaluation.epochs}"
         yield Violation("scheduler.min_epochs", message, "use fewer, or raise evaluation.epochs")
@@ -170,12 +254,17 @@ def _resource_violations(resources: Resources) -> Iterator[Violation]:
         yield Violation("resources.gpus", message, "use a share up to 1, or a whole number")
 
 
-def _budget_violations(budget: Budget) -> Iterator[Violation]:
+def budget_violations(budget: Budget) -> Iterator[Violation]:
+    """What is wrong with a budget by itself."""
     yield from _at_least("budget.trials", budget.trials, 1)
     if budget.slots is not None:
         yield from _at_least("budget.slots", budget.slots, 1)
     if budget.wall_time is not None and budget.wall_time.total_seconds() <= 0:
         yield Violation("budget.wall_time", "is not above 0", "use a duration such as 90s, 15m or 12h")
+    if budget.gpu_hours is not None and not 0 < budget.gpu_hours < math.inf:
+        yield Violation("budget.gpu_hours", f"{budget.gpu_hours} is not above 0", "use a number above 0")
+    if budget.patience is not None:
+        yield from _at_least("budget.patience", budget.patience, 1)
 
 
 def _retry_violations(retry: Retry) -> Iterator[Violation]:
@@ -197,7 +286,8 @@ def _retry_violations(retry: Retry) -> Iterator[Violation]:
             yield Violation(path, message, f"keep one of them: {retries} retries are {retries + 1} attempts")
 
 
-def _label_violations(labels: Mapping[str, str]) -> Iterator[Violation]:
+def label_violations(labels: Mapping[str, str]) -> Iterator[Violation]:
+    """What is wrong with labels."""
     if len(labels) > MAX_LABELS:
         yield Violation("labels", f"there are {len(labels)}", f"keep at most {MAX_LABELS}")
     for key, value in labels.items():

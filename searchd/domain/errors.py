@@ -131,6 +131,41 @@ class StudyActive(SearchdError):
         return f"{self.study} is {self.state}; stop it first"
 
 
+class StudyEnded(SearchdError):
+    """The study has ended, so that it takes no more trials."""
+
+    def __init__(self, study: str, state: str) -> None:
+        super().__init__(study, state)
+        self.study = study
+        self.state = state
+
+    def __str__(self) -> str:
+        return f"{self.study} is {self.state}; give it a larger budget first: searchd extend {self.study} --trials N"
+
+
+class BudgetUsed(SearchdError):
+    """All trials of the study's budget exist or are on their way."""
+
+    def __init__(self, study: str, trials: int) -> None:
+        super().__init__(study, trials)
+        self.study = study
+        self.trials = trials
+
+    def __str__(self) -> str:
+        return f"all {self.trials} trials of {self.study} are given away; searchd extend {self.study} --trials N"
+
+
+class StudyChanged(SearchdError):
+    """The study is not as the caller knew it: its etag is another now."""
+
+    def __init__(self, study: str) -> None:
+        super().__init__(study)
+        self.study = study
+
+    def __str__(self) -> str:
+        return f"{self.study} has changed; read it again, then repeat the change"
+
+
 class NoCompleteTrial(SearchdError):
     """The study has no trial at its top rung yet, so there is no best configuration."""
 

@@ -52,11 +52,13 @@ class MeasurementAdded:
 
 @dataclass(frozen=True, slots=True)
 class RequestAnswered:
-    """A mutation with a request_id was answered; a repeat of the same request gets the same study back."""
+    """A mutation with a request_id was answered; a repeat of the same request gets the same study back, or the same
+    trial if it was about one."""
 
     request_id: str
     digest: str
     study: Study
+    trial: Trial | None = None
 
 
 Fact = StudyPut | StudyDeleted | ProgressPut | TrialPut | MeasurementAdded | RequestAnswered

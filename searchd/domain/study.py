@@ -1,5 +1,6 @@
 """A study: one search, what defines it, and how far it is."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
@@ -155,6 +156,41 @@ class StudySpec:
         names = [f.name for f in fields(self) if f.name != "priors"]
         return tuple(name for name in names if getattr(self, name) != getattr(other, name))
 
+    @property
+    def etag(self) -> str:
+        """Another one whenever something that can change has; 16 hex digits."""
+        changeable = repr((self.budget, self.priority, sorted(self.labels.items())))
+        return hashlib.sha256(changeable.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is to change in a study's definition.
+
+    Attributes:
+        fields: Names of what changes: ``priority``, ``labels``, and fields of Budget.
+        budget: Where the new values of those are.
+        priority: The new priority, if it changes.
+        labels: The new labels, all of them, if they change.
+        etag: The definition's as the caller knew it; empty if that does not matter.
+    """
+
+    fields: frozenset[str]
+    budget: Budget
+    priority: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    etag: str = ""
+
+    def applied(self, spec: StudySpec) -> StudySpec:
+        """The definition with the changes; its ladder stays what it was."""
+        limits = {f.name: getattr(self.budget, f.name) for f in fields(Budget) if f.name in self.fields}
+        changed = replace(spec, budget=replace(spec.budget, **limits))
+        if changed.ladder != spec.ladder:
+            changed = replace(changed, evaluation=replace(spec.evaluation, ladder=spec.ladder))
+        if "priority" in self.fields:
+            changed = replace(changed, priority=self.priority)
+        return replace(changed, labels=self.labels) if "labels" in self.fields else changed
+
 
 class StudyState(StrEnum):
     """PENDING until its first trial runs; PAUSED after an internal fault; STOPPING while fold runs are cancelled."""
@@ -267,6 +303,12 @@ class Study:
         return self._moved(
             StudyState.FAILED, (StudyState.PENDING, StudyState.RUNNING, StudyState.STOPPING), ended_at=at, reason=reason
         )
+
+    def reopened(self) -> "Study":
+        """An ended study goes on."""
+        ended = (StudyState.SUCCEEDED, StudyState.STOPPED, StudyState.FAILED)
+        to = StudyState.RUNNING if self.started_at is not None else StudyState.PENDING
+        return self._moved(to, ended, ended_at=None, reason="")
 
     def _moved(self, to: StudyState, legal: tuple[StudyState, ...], **changes: object) -> "Study":
         if self.state not in legal:

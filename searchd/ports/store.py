@@ -54,6 +54,12 @@ class Answered:
 
     digest: str
     study: Study
+    trial: Trial | None = None
+
+    @property
+    def answer(self) -> Study | Trial:
+        """What the caller was given."""
+        return self.study if self.trial is None else self.trial
 
 
 class Store(Protocol):

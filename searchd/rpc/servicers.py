@@ -19,7 +19,7 @@ from searchd.v1 import trainable_service_pb2 as trainables
 from searchd.v1 import trial_service_pb2 as trials
 from searchd.v1.study_pb2 import Study as Definition
 from searchd.wire import codec, likeness
-from searchd.wire.values import encode_enum
+from searchd.wire.values import decode_parameters, encode_enum
 
 DEFAULT_TOP = 10
 MAX_DEFINITION_BYTES = 1024 * 1024
@@ -94,6 +94,16 @@ class StudyServicer:
         )
         return studies.StopStudyResponse(study=codec.encode_study(study))
 
+    async def update_study(self, request: studies.UpdateStudyRequest) -> studies.UpdateStudyResponse:
+        """Change the budget, the priority or the labels of a study."""
+        study = await self._studies.change(
+            names.study_of("study.name", request.study.name),
+            codec.decode_changes(request.study, request.update_mask.paths),
+            request_id=names.request_id_of(request.request_id),
+            digest=names.digest_of(request),
+        )
+        return studies.UpdateStudyResponse(study=codec.encode_study(study))
+
     async def delete_study(self, request: studies.DeleteStudyRequest) -> studies.DeleteStudyResponse:
         """Delete an ended study."""
         await self._studies.delete(
@@ -132,6 +142,18 @@ class TrialServicer:
         study, number = names.trial_of("name", request.name)
         fixed = (await self._studies.get(study)).spec.fixed
         return trials.GetTrialResponse(trial=codec.encode_trial(await self._trials.get(study, number), fixed))
+
+    async def create_trial(self, request: trials.CreateTrialRequest) -> trials.CreateTrialResponse:
+        """Have a configuration of the caller's tried."""
+        study = names.study_of("parent", request.parent)
+        trial = await self._studies.enqueue(
+            study,
+            decode_parameters(request.trial.parameters),
+            request_id=names.request_id_of(request.request_id),
+            digest=names.digest_of(request),
+        )
+        fixed = (await self._studies.get(study)).spec.fixed
+        return trials.CreateTrialResponse(trial=codec.encode_trial(trial, fixed))
 
     async def list_trials(self, request: trials.ListTrialsRequest) -> trials.ListTrialsResponse:
         """List trials in number order, a page at a time."""

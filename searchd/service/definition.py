@@ -88,6 +88,13 @@ def _without_fixed(space: SearchSpace, draft: StudyDraft) -> SearchSpace:
     return SearchSpace(tuple(kept))
 
 
+def _climbs(draft: StudyDraft) -> bool:
+    """Whether there are rungs that somebody must decide at."""
+    top = draft.evaluation.top
+    without = draft.scheduler is not None and draft.scheduler.algorithm is SchedulerAlgorithm.NONE
+    return (top.folds > 1 or top.epochs > 1) and not without
+
+
 def _scheduler(draft: StudyDraft, card: Card) -> Scheduler:
     top = draft.evaluation.top
     climbs = top.folds > 1 or top.epochs > 1
@@ -125,13 +132,17 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
                 )
     if not draft.objectives and not card.metrics:
         yield Violation("objectives", f"{card.name} declares no metrics", "name the metric and its goal")
-    for i, objective in enumerate(draft.objectives):
-        if card.metrics and objective.metric not in card.metrics:
-            yield Violation(
-                f"objectives[{i}].metric",
-                f"{card.name} does not report {objective.metric!r}",
-                _nearest(objective.metric, sorted(card.metrics), "choose one that it reports"),
-            )
+    named = [(f"objectives[{i}].metric", objective.metric) for i, objective in enumerate(draft.objectives)]
+    named += [(f"constraints[{i}].metric", limit.metric) for i, limit in enumerate(draft.limits)]
+    for path, metric in named:
+        if card.metrics and metric and metric not in card.metrics:
+            remedy = _nearest(metric, sorted(card.metrics), "choose one that it reports")
+            yield Violation(path, f"{card.name} does not report {metric!r}", remedy)
+    if len(draft.objectives) > 1 and _climbs(draft) and (draft.scheduler is None or draft.scheduler.metric is None):
+        known_objectives = ", ".join(objective.metric for objective in draft.objectives)
+        message = "several objectives do not say which trials climb"
+        remedy = f"name one of {known_objectives}, or set scheduler.algorithm to none"
+        yield Violation("scheduler.metric", message, remedy)
     has_default = draft.search.default_first and card.default is not None
     if not draft.space.parameters and not card.space.parameters and not has_default:
         yield Violation("search_space", f"{card.name} declares no default space", "write one")

@@ -8,10 +8,13 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from searchd.conductor.messages import CreateStudy, DeleteStudy, Input, Request, StopStudy
+from searchd.conductor.messages import ChangeStudy, Input, Mutation, Request
 from searchd.domain.errors import Overloaded, RequestReused, SearchdError, ServerStopping, StudyNotFound
-from searchd.domain.study import Study
+from searchd.domain.study import Study, StudyName
+from searchd.domain.trial import Trial
 from searchd.ports.store import Store
+
+PAGE = 1000
 
 
 class Desk:
@@ -31,9 +34,9 @@ class Desk:
         self._post = post
         self._withdraw = withdraw
         self._limit = limit
-        self._unanswered: set[asyncio.Future[Study]] = set()
+        self._unanswered: set[asyncio.Future[Study | Trial]] = set()
 
-    async def ask(self, body: CreateStudy | StopStudy | DeleteStudy, request_id: str, digest: str) -> Study:
+    async def ask(self, body: Mutation, request_id: str, digest: str) -> Study | Trial:
         """Have a mutation decided; returns once it is durable.
 
         Raises:
@@ -44,7 +47,7 @@ class Desk:
             raise self.refusal.with_traceback(None)
         if len(self._unanswered) >= self._limit:
             raise Overloaded("the request queue", self._limit)
-        future: asyncio.Future[Study] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Study | Trial] = asyncio.get_running_loop().create_future()
         request = Request(future, request_id, digest, body)
         try:
             self._unanswered.add(future)
@@ -63,7 +66,7 @@ class Desk:
             answer(future, ServerStopping())
 
 
-def remembered(store: Store, request_id: str, digest: str) -> Study | None:
+def remembered(store: Store, request_id: str, digest: str) -> Study | Trial | None:
     """What the same request was answered before; None if it was not, or has no request_id.
 
     Raises:
@@ -73,21 +76,35 @@ def remembered(store: Store, request_id: str, digest: str) -> Study | None:
     before = store.answered(request_id) if request_id else None
     if before is not None and before.digest != digest:
         raise RequestReused(request_id)
-    return None if before is None else before.study
+    return None if before is None else before.answer
 
 
-def looked_up(store: Store, request: Request) -> Request | Study | SearchdError:
+def looked_up(store: Store, request: Request) -> Request | Study | Trial | SearchdError:
     """The request with the study that it is about, or its answer if that is known without deciding anything."""
     try:
         before = remembered(store, request.request_id, request.digest)
-        return replace(request, stored=store.study(request.name)) if before is None else before
+        if before is not None:
+            return before
+        stored = store.study(request.name)
+        may_go_on = stored.state.ended and isinstance(request.body, ChangeStudy)
+        return replace(request, stored=stored, trials=tuple(all_trials(store, request.name)) if may_go_on else ())
     except StudyNotFound:
         return replace(request, stored=None)
     except SearchdError as error:
         return error
 
 
-def answer(token: object, result: Study | SearchdError) -> None:
+def all_trials(store: Store, study: StudyName) -> list[Trial]:
+    """Every trial of a study, read in pages."""
+    trials: list[Trial] = []
+    while True:
+        page = store.trials(study, None, trials[-1].number if trials else 0, PAGE)
+        trials += page
+        if len(page) < PAGE:
+            return trials
+
+
+def answer(token: object, result: Study | Trial | SearchdError) -> None:
     """Resolve a request's future, unless its caller has gone."""
     if not isinstance(token, asyncio.Future) or token.done():
         return

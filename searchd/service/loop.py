@@ -19,20 +19,27 @@ from searchd.conductor.conductor import Conductor
 from searchd.conductor.messages import (
     Answer,
     Command,
-    CreateStudy,
     Decision,
-    DeleteStudy,
     DrainRequested,
+    EnqueueTrial,
     Input,
     PauseStudy,
     Reconciled,
     ReopenSearch,
     Request,
     SearchReopened,
-    StopStudy,
+    StudyMutation,
     Tick,
 )
-from searchd.domain.errors import LeaseLost, NotLeader, SearchdError, ServerStopping, StoreFull, StoreUnavailable
+from searchd.domain.errors import (
+    LeaseLost,
+    NotLeader,
+    RequestReused,
+    SearchdError,
+    ServerStopping,
+    StoreFull,
+    StoreUnavailable,
+)
 from searchd.domain.facts import study_of
 from searchd.domain.study import Study, StudyName, StudySpec
 from searchd.domain.trial import Trial
@@ -42,7 +49,7 @@ from searchd.ports.engine import Engine, EngineCommand
 from searchd.ports.scheduler import Scheduler
 from searchd.ports.searcher import Ask, CloseSearch, OpenSearch, Searchers, SearchFailed, Tell
 from searchd.ports.store import DamagedStudy, LiveStudy, Store
-from searchd.service.desk import Desk, answer, looked_up, refuse
+from searchd.service.desk import Desk, all_trials, answer, looked_up, refuse
 from searchd.service.listeners import Listeners
 from searchd.service.writer import Writer
 
@@ -51,7 +58,6 @@ log = logging.getLogger(__name__)
 BATCH = 2048
 """Most inputs decided before a commit."""
 
-PAGE = 1000
 
 FAULT = "an internal fault; see the server's log"
 
@@ -135,8 +141,8 @@ class Loop:
             with contextlib.suppress(RuntimeError):
                 self._asyncio.call_soon_threadsafe(self._wake.set)
 
-    async def request(self, body: CreateStudy | StopStudy | DeleteStudy, request_id: str, digest: str) -> Study:
-        """Have a mutation decided; returns once it is durable.
+    async def request(self, body: StudyMutation, request_id: str, digest: str) -> Study:
+        """Have a mutation decided; returns the study once it is durable.
 
         Raises:
             Overloaded: too many requests wait.
@@ -145,7 +151,17 @@ class Loop:
             StoreUnavailable: the write failed; nothing of it happened, unless it says that it does not know.
             SearchdError: the conductor refused it.
         """
-        return await self._desk.ask(body, request_id, digest)
+        answered = await self._desk.ask(body, request_id, digest)
+        if not isinstance(answered, Study):
+            raise RequestReused(request_id)
+        return answered
+
+    async def enqueue(self, body: EnqueueTrial, request_id: str, digest: str) -> Trial:
+        """Have a configuration tried; returns the trial once it is durable. Raises what ``request`` does."""
+        answered = await self._desk.ask(body, request_id, digest)
+        if not isinstance(answered, Trial):
+            raise RequestReused(request_id)
+        return answered
 
     def _withdraw(self, request: Request) -> None:
         with contextlib.suppress(ValueError):  # it is being decided
@@ -252,9 +268,9 @@ class Loop:
             lambda: [looked_up(store, event) if isinstance(event, Request) else event for event in batch]
         )
         for event, known in zip(batch, found, strict=True):
-            if isinstance(event, Request) and isinstance(known, Study | SearchdError):
+            if isinstance(event, Request) and isinstance(known, Study | Trial | SearchdError):
                 answer(event.token, known)
-        return [known for known in found if not isinstance(known, Study | SearchdError)]
+        return [known for known in found if not isinstance(known, Study | Trial | SearchdError)]
 
     async def _decided(self, batch: list[Input]) -> Decision | None:
         """What follows from the batch; None if deciding failed and everything was undone."""
@@ -458,16 +474,6 @@ class Loop:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def all_trials(store: Store, study: StudyName) -> list[Trial]:
-    """Every trial of a study, read in pages."""
-    trials: list[Trial] = []
-    while True:
-        page = store.trials(study, None, trials[-1].number if trials else 0, PAGE)
-        trials += page
-        if len(page) < PAGE:
-            return trials
 
 
 def _extend(decision: Decision, step: Decision) -> None:

@@ -12,26 +12,26 @@ from searchd.conductor.active import observation
 from searchd.conductor.conductor import Conductor
 from searchd.conductor.messages import (
     Answer,
-    CreateStudy,
     Decision,
-    DeleteStudy,
+    EnqueueTrial,
     Input,
+    Mutation,
     Reconciled,
     ReopenSearch,
     Request,
     SearchReopened,
-    StopStudy,
+    StudyMutation,
     Tick,
 )
 from searchd.domain.errors import SearchdError
 from searchd.domain.study import Study, StudyName, StudySpec
+from searchd.domain.trial import Trial
 from searchd.ports.clock import Clock
 from searchd.ports.engine import Engine, EngineCommand
 from searchd.ports.scheduler import Scheduler
 from searchd.ports.searcher import Ask, CloseSearch, OpenSearch, Searchers, Tell
 from searchd.ports.store import Store
-from searchd.service.desk import looked_up
-from searchd.service.loop import all_trials
+from searchd.service.desk import all_trials, looked_up
 
 
 class Timeline(Protocol):
@@ -71,7 +71,7 @@ class Simulation:
         self._inbox: deque[Input] = deque()
         self._engine: Engine | None = None
         self._searchers: Searchers | None = None
-        self._answer: Study | SearchdError | None = None
+        self._answer: Study | Trial | SearchdError | None = None
         self._epoch = store.begin_epoch()
         self.conductor = Conductor(store.live(), make_scheduler, self._epoch, clock.now())
 
@@ -88,12 +88,29 @@ class Simulation:
         self.post(Reconciled())
         self.turn()
 
-    def request(self, body: CreateStudy | StopStudy | DeleteStudy) -> Study:
+    def request(self, body: StudyMutation) -> Study:
         """Have a mutation decided.
 
         Raises:
             SearchdError: it was refused.
         """
+        answer = self._asked(body)
+        if not isinstance(answer, Study):
+            raise TypeError("a trial was answered to a request about a study")
+        return answer
+
+    def enqueue(self, body: EnqueueTrial) -> Trial:
+        """Have a configuration tried.
+
+        Raises:
+            SearchdError: it was refused.
+        """
+        answer = self._asked(body)
+        if not isinstance(answer, Trial):
+            raise TypeError("a study was answered to a request about a trial")
+        return answer
+
+    def _asked(self, body: Mutation) -> Study | Trial:
         found = looked_up(self.store, Request(None, "", "", body))
         if not isinstance(found, Request):
             raise ValueError("a request without an id has no answer yet")

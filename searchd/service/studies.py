@@ -1,20 +1,26 @@
-"""Studies: create, read, stop, delete. Reads come from the store, so they show only what is durable."""
+"""Studies: create, read, change, stop, delete, and take configurations.
+
+Reads come from the store, so they show only what is durable.
+"""
 
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from searchd.conductor.messages import CreateStudy, DeleteStudy, StopStudy
+from searchd.conductor.messages import ChangeStudy, CreateStudy, DeleteStudy, EnqueueTrial, StopStudy
+from searchd.domain.checks import budget_violations, configuration_violations, label_violations
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import (
     InvalidArgument,
+    InvalidStudy,
     StudyExists,
     StudyNotFound,
     Violation,
 )
-from searchd.domain.study import ID_PATTERN, Dataset, Progress, Study, StudyName, StudyState, study_name
-from searchd.domain.trial import Origin
+from searchd.domain.space import Parameters
+from searchd.domain.study import ID_PATTERN, Changes, Dataset, Progress, Study, StudyName, StudyState, study_name
+from searchd.domain.trial import Origin, Trial
 from searchd.ports.catalog import Catalog, Datasets, Inspection
 from searchd.ports.clock import Clock
 from searchd.ports.store import Store
@@ -70,7 +76,7 @@ class Studies:
             if value and not re.fullmatch(ID_PATTERN, value):
                 raise InvalidArgument(field, f"{value!r} is not an id", f"use {ID_PATTERN}")
         before = await asyncio.to_thread(remembered, self._store, request_id, digest)
-        if before is not None:
+        if isinstance(before, Study):
             return before
         if self._loop.refusal is not None and not validate_only:
             raise self._loop.refusal.with_traceback(None)
@@ -101,6 +107,43 @@ class Studies:
         if spec.search.default_first and default is not None:
             first.insert(0, (default, Origin.DEFAULT))
         return await self._loop.request(CreateStudy(study, tuple(first)), request_id, digest)
+
+    async def change(self, name: StudyName, changes: Changes, *, request_id: str, digest: str) -> Study:
+        """Change a study's budget, priority or labels; an ended one goes on if it has room for more trials then.
+
+        Raises:
+            StudyNotFound: there is none of that name.
+            StudyChanged: the changes carry another etag than the study has.
+            InvalidStudy: with every violation of what would come out.
+            RequestReused, Overloaded, ServerStopping, StoreUnavailable: as in ``create``.
+        """
+        known = await self.get(name)
+        spec = changes.applied(known.spec)
+        violations = [*budget_violations(spec.budget), *label_violations(spec.labels)]
+        given = sum(known.progress.trials.values())
+        if "trials" in changes.fields and spec.budget.trials < given:
+            remedy = f"use at least {given}, or stop the study"
+            violations.append(Violation("budget.trials", f"the study has {given} trials already", remedy))
+        if violations:
+            raise InvalidStudy(violations)
+        return await self._loop.request(ChangeStudy(name, changes), request_id, digest)
+
+    async def enqueue(self, name: StudyName, parameters: Parameters, *, request_id: str, digest: str) -> Trial:
+        """Have a configuration tried next, within the study's budget.
+
+        Raises:
+            StudyNotFound: there is none of that name.
+            InvalidStudy: the configuration is not one of the study's space; every violation is listed.
+            StudyEnded: the study takes no more trials.
+            BudgetUsed: nor does its budget.
+            RequestReused, Overloaded, ServerStopping, StoreUnavailable: as in ``create``.
+        """
+        spec = (await self.get(name)).spec
+        violations = tuple(configuration_violations(spec, parameters))
+        if violations:
+            raise InvalidStudy(violations)
+        searched = {known: value for known, value in parameters.items() if known not in spec.fixed}
+        return await self._loop.enqueue(EnqueueTrial(name, searched), request_id, digest)
 
     async def get(self, name: StudyName) -> Study:
         """A study.

@@ -330,8 +330,7 @@ class MemoryStore:
                 if shelf is None:
                     self._in.shelves[study.name] = _Shelf(study)
                 else:
-                    # A definition never changes after creation.
-                    shelf.study = replace(study, spec=shelf.study.spec)
+                    shelf.study = study
             case StudyDeleted(study):
                 self._in.shelves.pop(study, None)
                 self._in.events = [e for e in self._in.events if study_of(e.fact) != study]
@@ -345,8 +344,8 @@ class MemoryStore:
                 key = (new.trial, new.repeat, new.fold, new.epoch)
                 if key not in kept or kept[key].attempt <= new.attempt:
                     kept[key] = new
-            case RequestAnswered(request_id, digest, study):
-                self._in.answers[request_id] = Answered(digest, study)
+            case RequestAnswered(request_id, digest, study, trial):
+                self._in.answers[request_id] = Answered(digest, study, trial)
             case _:
                 assert_never(fact)
 

@@ -171,7 +171,11 @@ def _measurements(connection: Connection, study: StudyName, query: Select[Any]) 
 def answer(connection: Connection, request_id: str) -> Answered | None:
     """What was answered to that request_id; None if nothing was."""
     row = connection.execute(select(requests).where(requests.c.request_id == request_id)).one_or_none()
-    return None if row is None else Answered(row.digest, records.STUDY.load(row.study, f"request {request_id!r}"))
+    if row is None:
+        return None
+    what = f"request {request_id!r}"
+    trial = None if row.trial is None else records.TRIAL.load(row.trial, what)
+    return Answered(row.digest, records.STUDY.load(row.study, what), trial)
 
 
 def unended_names(connection: Connection) -> Sequence[StudyName]:

@@ -151,4 +151,6 @@ requests = Table(
     Column("request_id", Plain, primary_key=True),
     Column("digest", Plain, nullable=False),
     Column("study", Text, nullable=False),
+    # Null if the answer was the study.
+    Column("trial", Text),
 )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any, Final, assert_never
 
 from sqlalchemy import Connection, Executable, Table, bindparam, delete, insert, select, update
@@ -34,8 +35,9 @@ _ADD_LABELS = insert(study_labels)
 _PUT_STUDIES = (
     update(studies)
     .where(studies.c.name == bindparam("of"))
-    .values(state=bindparam("state"), rest=bindparam("rest"), progress=bindparam("progress"))
+    .values(state=bindparam("state"), spec=bindparam("spec"), rest=bindparam("rest"), progress=bindparam("progress"))
 )
+_DROP_LABELS = delete(study_labels).where(study_labels.c.study == bindparam("of"))
 _PUT_PROGRESS = update(studies).where(studies.c.name == bindparam("of")).values(progress=bindparam("progress"))
 _GOAL = select(studies.c.goal).where(studies.c.name == bindparam("of"))
 
@@ -60,7 +62,7 @@ def _upserts(dialect: str) -> _Upserts:
     return _Upserts(
         _upsert(dialect, trials, ("state", "rung", "feasible", "score", "body")),
         _upsert(dialect, measurements, ("attempt", "body"), counter="attempt"),
-        _upsert(dialect, requests, ("digest", "study")),
+        _upsert(dialect, requests, ("digest", "study", "trial")),
     )
 
 
@@ -147,7 +149,7 @@ class _Batch:
     def _clear(self) -> None:
         self._events: list[Row] = []
         self._new_studies: dict[StudyName, Row] = {}
-        self._labels: list[Row] = []
+        self._labels: dict[StudyName, list[Row]] = {}
         self._studies: dict[StudyName, Row] = {}
         self._progress: dict[StudyName, Row] = {}
         self._trials: dict[tuple[StudyName, int], Row] = {}
@@ -162,7 +164,15 @@ class _Batch:
     def put_study(self, revision: int, study: Study, *, new: bool) -> None:
         rest, progress = records.STUDY_REST.dump(study), records.PROGRESS.dump(study.progress)
         self._progress.pop(study.name, None)
-        self._studies[study.name] = {"of": study.name, "state": study.state.value, "rest": rest, "progress": progress}
+        spec = records.SPEC.dump(study.spec)
+        self._studies[study.name] = {
+            "of": study.name,
+            "state": study.state.value,
+            "spec": spec,
+            "rest": rest,
+            "progress": progress,
+        }
+        self._labels[study.name] = [{"study": study.name, "label": k, "value": v} for k, v in study.spec.labels.items()]
         if new:
             self._new_studies[study.name] = {
                 "name": study.name,
@@ -170,11 +180,10 @@ class _Batch:
                 "created": revision,
                 "state": study.state.value,
                 "goal": study.spec.objective.goal.value,
-                "spec": records.SPEC.dump(study.spec),
+                "spec": spec,
                 "rest": rest,
                 "progress": progress,
             }
-            self._labels += [{"study": study.name, "label": k, "value": v} for k, v in study.spec.labels.items()]
         self.log(revision, study.name, Kind.STUDY, records.with_field(rest, "progress", progress))
 
     def put_progress(self, revision: int, study: StudyName, progress: Progress) -> None:
@@ -213,7 +222,12 @@ class _Batch:
 
     def answer(self, revision: int, fact: RequestAnswered) -> None:
         self._requests.append(
-            {"request_id": fact.request_id, "digest": fact.digest, "study": records.STUDY.dump(fact.study)}
+            {
+                "request_id": fact.request_id,
+                "digest": fact.digest,
+                "study": records.STUDY.dump(fact.study),
+                "trial": None if fact.trial is None else records.TRIAL.dump(fact.trial),
+            }
         )
         self.log(revision, None, Kind.REQUEST, "")
 
@@ -225,7 +239,8 @@ class _Batch:
             row.update({key: value for key, value in self._studies[name].items() if key != "of"})
         for statement, rows in (
             (_ADD_STUDIES, list(self._new_studies.values())),
-            (_ADD_LABELS, self._labels),
+            (_DROP_LABELS, [{"of": name} for name in self._labels if name not in self._new_studies]),
+            (_ADD_LABELS, list(chain.from_iterable(self._labels.values()))),
             (_PUT_STUDIES, changed),
             (_PUT_PROGRESS, list(self._progress.values())),
             (upserts.trials, list(self._trials.values())),

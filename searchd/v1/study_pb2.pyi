@@ -1276,6 +1276,7 @@ class Study(google.protobuf.message.Message):
     CONSTRAINTS_FIELD_NUMBER: builtins.int
     WARM_START_FIELD_NUMBER: builtins.int
     LIKE_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
     OTHER_METRICS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only: projects/{project}/studies/{study}."""
@@ -1297,6 +1298,8 @@ class Study(google.protobuf.message.Message):
     """Input only: an earlier study of the same project, by id or name, whose definition this one starts from. What is set
     here replaces what was set there, and the earlier study is added to warm_start.
     """
+    etag: builtins.str
+    """Changes whenever the study's definition does; see UpdateStudy."""
     @property
     def dataset(self) -> global___Dataset:
         """The rows; unset for a trainable that needs none."""
@@ -1407,9 +1410,10 @@ class Study(google.protobuf.message.Message):
         constraints: collections.abc.Iterable[global___Constraint] | None = ...,
         warm_start: collections.abc.Iterable[builtins.str] | None = ...,
         like: builtins.str = ...,
+        etag: builtins.str = ...,
         other_metrics: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["budget", b"budget", "create_time", b"create_time", "dataset", b"dataset", "end_time", b"end_time", "evaluation", b"evaluation", "progress", b"progress", "resources", b"resources", "retry", b"retry", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["budget", b"budget", "code_fingerprint", b"code_fingerprint", "constraints", b"constraints", "create_time", b"create_time", "data_fingerprint", b"data_fingerprint", "dataset", b"dataset", "end_time", b"end_time", "evaluation", b"evaluation", "fixed", b"fixed", "labels", b"labels", "like", b"like", "name", b"name", "objectives", b"objectives", "other_metrics", b"other_metrics", "priority", b"priority", "progress", b"progress", "reason", b"reason", "resources", b"resources", "retry", b"retry", "rungs", b"rungs", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "seed", b"seed", "start_time", b"start_time", "state", b"state", "trainable", b"trainable", "warm_start", b"warm_start"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["budget", b"budget", "code_fingerprint", b"code_fingerprint", "constraints", b"constraints", "create_time", b"create_time", "data_fingerprint", b"data_fingerprint", "dataset", b"dataset", "end_time", b"end_time", "etag", b"etag", "evaluation", b"evaluation", "fixed", b"fixed", "labels", b"labels", "like", b"like", "name", b"name", "objectives", b"objectives", "other_metrics", b"other_metrics", "priority", b"priority", "progress", b"progress", "reason", b"reason", "resources", b"resources", "retry", b"retry", "rungs", b"rungs", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "seed", b"seed", "start_time", b"start_time", "state", b"state", "trainable", b"trainable", "warm_start", b"warm_start"]) -> None: ...
 
 global___Study = Study

@@ -22,46 +22,51 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from searchd.v1 import study_pb2 as searchd_dot_v1_dot_study__pb2
 from searchd.v1 import trial_pb2 as searchd_dot_v1_dot_trial__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esearchd/v1/study_service.proto\x12\nsearchd.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16searchd/v1/study.proto\x1a\x16searchd/v1/trial.proto\"\x83\x01\n\x12\x43reateStudyRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x10\n\x08study_id\x18\x02 \x01(\t\x12 \n\x05study\x18\x03 \x01(\x0b\x32\x11.searchd.v1.Study\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"7\n\x13\x43reateStudyResponse\x12 \n\x05study\x18\x01 \x01(\x0b\x32\x11.searchd.v1.Study\"\x1f\n\x0fGetStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x10GetStudyResponse\x12 \n\x05study\x18\x01 \x01(\x0b\x32\x11.searchd.v1.Study\"[\n\x12ListStudiesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\"R\n\x13ListStudiesResponse\x12\"\n\x07studies\x18\x01 \x03(\x0b\x32\x11.searchd.v1.Study\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"4\n\x10StopStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"5\n\x11StopStudyResponse\x12 \n\x05study\x18\x01 \x01(\x0b\x32\x11.searchd.v1.Study\"6\n\x12\x44\x65leteStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteStudyResponse\"9\n\x11WatchStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03\"\xdd\x02\n\x12WatchStudyResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x05study\x18\x03 \x01(\x0b\x32\x11.searchd.v1.StudyH\x00\x12-\n\x08progress\x18\x04 \x01(\x0b\x32\x19.searchd.v1.StudyProgressH\x00\x12\"\n\x05trial\x18\x05 \x01(\x0b\x32\x11.searchd.v1.TrialH\x00\x12.\n\x0bmeasurement\x18\x06 \x01(\x0b\x32\x17.searchd.v1.MeasurementH\x00\x12+\n\x07\x64\x65leted\x18\x07 \x01(\x0b\x32\x18.searchd.v1.StudyDeletedH\x00\x12(\n\x08\x62ookmark\x18\x08 \x01(\x0b\x32\x14.searchd.v1.BookmarkH\x00\x42\x07\n\x05\x65vent\"\x0e\n\x0cStudyDeleted\"\n\n\x08\x42ookmark2\xde\x03\n\x0cStudyService\x12N\n\x0b\x43reateStudy\x12\x1e.searchd.v1.CreateStudyRequest\x1a\x1f.searchd.v1.CreateStudyResponse\x12\x45\n\x08GetStudy\x12\x1b.searchd.v1.GetStudyRequest\x1a\x1c.searchd.v1.GetStudyResponse\x12N\n\x0bListStudies\x12\x1e.searchd.v1.ListStudiesRequest\x1a\x1f.searchd.v1.ListStudiesResponse\x12H\n\tStopStudy\x12\x1c.searchd.v1.StopStudyRequest\x1a\x1d.searchd.v1.StopStudyResponse\x12N\n\x0b\x44\x65leteStudy\x12\x1e.searchd.v1.DeleteStudyRequest\x1a\x1f.searchd.v1.DeleteStudyResponse\x12M\n\nWatchStudy\x12\x1d.searchd.v1.WatchStudyRequest\x1a\x1e.searchd.v1.WatchStudyResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esearchd/v1/study_service.proto\x12\nsearchd.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16searchd/v1/study.proto\x1a\x16searchd/v1/trial.proto\"\x83\x01\n\x12\x43reateStudyRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x10\n\x08study_id\x18\x02 \x01(\t\x12 \n\x05study\x18\x03 \x01(\x0b\x32\x11.searchd.v1.Study\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"7\n\x13\x43reateStudyResponse\x12 \n\x05study\x18\x01 \x01(\x0b\x32\x11.searchd.v1.Study\"\x1f\n\x0fGetStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x10GetStudyResponse\x12 \n\x05study\x18\x01 \x01(\x0b\x32\x11.searchd.v1.Study\"[\n\x12ListStudiesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\"R\n\x13ListStudiesResponse\x12\"\n\x07studies\x18\x01 \x03(\x0b\x32\x11.searchd.v1.Study\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"{\n\x12UpdateStudyRequest\x12 \n\x05study\x18\x01 \x01(\x0b\x32\x11.searchd.v1.Study\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"7\n\x13UpdateStudyResponse\x12 \n\x05study\x18\x01 \x01(\x0b\x32\x11.searchd.v1.Study\"4\n\x10StopStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"5\n\x11StopStudyResponse\x12 \n\x05study\x18\x01 \x01(\x0b\x32\x11.searchd.v1.Study\"6\n\x12\x44\x65leteStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteStudyResponse\"9\n\x11WatchStudyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03\"\xdd\x02\n\x12WatchStudyResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x05study\x18\x03 \x01(\x0b\x32\x11.searchd.v1.StudyH\x00\x12-\n\x08progress\x18\x04 \x01(\x0b\x32\x19.searchd.v1.StudyProgressH\x00\x12\"\n\x05trial\x18\x05 \x01(\x0b\x32\x11.searchd.v1.TrialH\x00\x12.\n\x0bmeasurement\x18\x06 \x01(\x0b\x32\x17.searchd.v1.MeasurementH\x00\x12+\n\x07\x64\x65leted\x18\x07 \x01(\x0b\x32\x18.searchd.v1.StudyDeletedH\x00\x12(\n\x08\x62ookmark\x18\x08 \x01(\x0b\x32\x14.searchd.v1.BookmarkH\x00\x42\x07\n\x05\x65vent\"\x0e\n\x0cStudyDeleted\"\n\n\x08\x42ookmark2\xae\x04\n\x0cStudyService\x12N\n\x0b\x43reateStudy\x12\x1e.searchd.v1.CreateStudyRequest\x1a\x1f.searchd.v1.CreateStudyResponse\x12\x45\n\x08GetStudy\x12\x1b.searchd.v1.GetStudyRequest\x1a\x1c.searchd.v1.GetStudyResponse\x12N\n\x0bListStudies\x12\x1e.searchd.v1.ListStudiesRequest\x1a\x1f.searchd.v1.ListStudiesResponse\x12N\n\x0bUpdateStudy\x12\x1e.searchd.v1.UpdateStudyRequest\x1a\x1f.searchd.v1.UpdateStudyResponse\x12H\n\tStopStudy\x12\x1c.searchd.v1.StopStudyRequest\x1a\x1d.searchd.v1.StopStudyResponse\x12N\n\x0b\x44\x65leteStudy\x12\x1e.searchd.v1.DeleteStudyRequest\x1a\x1f.searchd.v1.DeleteStudyResponse\x12M\n\nWatchStudy\x12\x1d.searchd.v1.WatchStudyRequest\x1a\x1e.searchd.v1.WatchStudyResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'searchd.v1.study_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATESTUDYREQUEST']._serialized_start=128
-  _globals['_CREATESTUDYREQUEST']._serialized_end=259
-  _globals['_CREATESTUDYRESPONSE']._serialized_start=261
-  _globals['_CREATESTUDYRESPONSE']._serialized_end=316
-  _globals['_GETSTUDYREQUEST']._serialized_start=318
-  _globals['_GETSTUDYREQUEST']._serialized_end=349
-  _globals['_GETSTUDYRESPONSE']._serialized_start=351
-  _globals['_GETSTUDYRESPONSE']._serialized_end=403
-  _globals['_LISTSTUDIESREQUEST']._serialized_start=405
-  _globals['_LISTSTUDIESREQUEST']._serialized_end=496
-  _globals['_LISTSTUDIESRESPONSE']._serialized_start=498
-  _globals['_LISTSTUDIESRESPONSE']._serialized_end=580
-  _globals['_STOPSTUDYREQUEST']._serialized_start=582
-  _globals['_STOPSTUDYREQUEST']._serialized_end=634
-  _globals['_STOPSTUDYRESPONSE']._serialized_start=636
-  _globals['_STOPSTUDYRESPONSE']._serialized_end=689
-  _globals['_DELETESTUDYREQUEST']._serialized_start=691
-  _globals['_DELETESTUDYREQUEST']._serialized_end=745
-  _globals['_DELETESTUDYRESPONSE']._serialized_start=747
-  _globals['_DELETESTUDYRESPONSE']._serialized_end=768
-  _globals['_WATCHSTUDYREQUEST']._serialized_start=770
-  _globals['_WATCHSTUDYREQUEST']._serialized_end=827
-  _globals['_WATCHSTUDYRESPONSE']._serialized_start=830
-  _globals['_WATCHSTUDYRESPONSE']._serialized_end=1179
-  _globals['_STUDYDELETED']._serialized_start=1181
-  _globals['_STUDYDELETED']._serialized_end=1195
-  _globals['_BOOKMARK']._serialized_start=1197
-  _globals['_BOOKMARK']._serialized_end=1207
-  _globals['_STUDYSERVICE']._serialized_start=1210
-  _globals['_STUDYSERVICE']._serialized_end=1688
+  _globals['_CREATESTUDYREQUEST']._serialized_start=162
+  _globals['_CREATESTUDYREQUEST']._serialized_end=293
+  _globals['_CREATESTUDYRESPONSE']._serialized_start=295
+  _globals['_CREATESTUDYRESPONSE']._serialized_end=350
+  _globals['_GETSTUDYREQUEST']._serialized_start=352
+  _globals['_GETSTUDYREQUEST']._serialized_end=383
+  _globals['_GETSTUDYRESPONSE']._serialized_start=385
+  _globals['_GETSTUDYRESPONSE']._serialized_end=437
+  _globals['_LISTSTUDIESREQUEST']._serialized_start=439
+  _globals['_LISTSTUDIESREQUEST']._serialized_end=530
+  _globals['_LISTSTUDIESRESPONSE']._serialized_start=532
+  _globals['_LISTSTUDIESRESPONSE']._serialized_end=614
+  _globals['_UPDATESTUDYREQUEST']._serialized_start=616
+  _globals['_UPDATESTUDYREQUEST']._serialized_end=739
+  _globals['_UPDATESTUDYRESPONSE']._serialized_start=741
+  _globals['_UPDATESTUDYRESPONSE']._serialized_end=796
+  _globals['_STOPSTUDYREQUEST']._serialized_start=798
+  _globals['_STOPSTUDYREQUEST']._serialized_end=850
+  _globals['_STOPSTUDYRESPONSE']._serialized_start=852
+  _globals['_STOPSTUDYRESPONSE']._serialized_end=905
+  _globals['_DELETESTUDYREQUEST']._serialized_start=907
+  _globals['_DELETESTUDYREQUEST']._serialized_end=961
+  _globals['_DELETESTUDYRESPONSE']._serialized_start=963
+  _globals['_DELETESTUDYRESPONSE']._serialized_end=984
+  _globals['_WATCHSTUDYREQUEST']._serialized_start=986
+  _globals['_WATCHSTUDYREQUEST']._serialized_end=1043
+  _globals['_WATCHSTUDYRESPONSE']._serialized_start=1046
+  _globals['_WATCHSTUDYRESPONSE']._serialized_end=1395
+  _globals['_STUDYDELETED']._serialized_start=1397
+  _globals['_STUDYDELETED']._serialized_end=1411
+  _globals['_BOOKMARK']._serialized_start=1413
+  _globals['_BOOKMARK']._serialized_end=1423
+  _globals['_STUDYSERVICE']._serialized_start=1426
+  _globals['_STUDYSERVICE']._serialized_end=1984
 # @@protoc_insertion_point(module_scope)

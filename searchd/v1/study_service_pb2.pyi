@@ -6,6 +6,7 @@ isort:skip_file
 import builtins
 import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.field_mask_pb2
 import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
@@ -165,6 +166,60 @@ class ListStudiesResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "studies", b"studies"]) -> None: ...
 
 global___ListStudiesResponse = ListStudiesResponse
+
+@typing.final
+class UpdateStudyRequest(google.protobuf.message.Message):
+    """Request of UpdateStudy."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STUDY_FIELD_NUMBER: builtins.int
+    UPDATE_MASK_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    """As in CreateStudyRequest."""
+    @property
+    def study(self) -> searchd.v1.study_pb2.Study:
+        """The study by its name, with the new values. If its etag is set, it must be that of the study as it stands."""
+
+    @property
+    def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
+        """Which fields to change: priority, labels, budget, or single limits such as budget.trials. Unset means those that are
+        set in the study.
+        """
+
+    def __init__(
+        self,
+        *,
+        study: searchd.v1.study_pb2.Study | None = ...,
+        update_mask: google.protobuf.field_mask_pb2.FieldMask | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["study", b"study", "update_mask", b"update_mask"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["request_id", b"request_id", "study", b"study", "update_mask", b"update_mask"]) -> None: ...
+
+global___UpdateStudyRequest = UpdateStudyRequest
+
+@typing.final
+class UpdateStudyResponse(google.protobuf.message.Message):
+    """Response of UpdateStudy."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STUDY_FIELD_NUMBER: builtins.int
+    @property
+    def study(self) -> searchd.v1.study_pb2.Study:
+        """The study as it stands now."""
+
+    def __init__(
+        self,
+        *,
+        study: searchd.v1.study_pb2.Study | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["study", b"study"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["study", b"study"]) -> None: ...
+
+global___UpdateStudyResponse = UpdateStudyResponse
 
 @typing.final
 class StopStudyRequest(google.protobuf.message.Message):

@@ -50,6 +50,11 @@ class StudyServiceStub(object):
                 request_serializer=searchd_dot_v1_dot_study__service__pb2.ListStudiesRequest.SerializeToString,
                 response_deserializer=searchd_dot_v1_dot_study__service__pb2.ListStudiesResponse.FromString,
                 _registered_method=True)
+        self.UpdateStudy = channel.unary_unary(
+                '/searchd.v1.StudyService/UpdateStudy',
+                request_serializer=searchd_dot_v1_dot_study__service__pb2.UpdateStudyRequest.SerializeToString,
+                response_deserializer=searchd_dot_v1_dot_study__service__pb2.UpdateStudyResponse.FromString,
+                _registered_method=True)
         self.StopStudy = channel.unary_unary(
                 '/searchd.v1.StudyService/StopStudy',
                 request_serializer=searchd_dot_v1_dot_study__service__pb2.StopStudyRequest.SerializeToString,
@@ -87,6 +92,14 @@ class StudyServiceServicer(object):
 
     def ListStudies(self, request, context):
         """Lists studies in name order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateStudy(self, request, context):
+        """Changes the budget, the priority or the labels of a study. A study that has ended goes on if its budget then has room
+        for more trials.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,6 +143,11 @@ def add_StudyServiceServicer_to_server(servicer, server):
                     servicer.ListStudies,
                     request_deserializer=searchd_dot_v1_dot_study__service__pb2.ListStudiesRequest.FromString,
                     response_serializer=searchd_dot_v1_dot_study__service__pb2.ListStudiesResponse.SerializeToString,
+            ),
+            'UpdateStudy': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateStudy,
+                    request_deserializer=searchd_dot_v1_dot_study__service__pb2.UpdateStudyRequest.FromString,
+                    response_serializer=searchd_dot_v1_dot_study__service__pb2.UpdateStudyResponse.SerializeToString,
             ),
             'StopStudy': grpc.unary_unary_rpc_method_handler(
                     servicer.StopStudy,
@@ -229,6 +247,33 @@ class StudyService(object):
             '/searchd.v1.StudyService/ListStudies',
             searchd_dot_v1_dot_study__service__pb2.ListStudiesRequest.SerializeToString,
             searchd_dot_v1_dot_study__service__pb2.ListStudiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateStudy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/searchd.v1.StudyService/UpdateStudy',
+            searchd_dot_v1_dot_study__service__pb2.UpdateStudyRequest.SerializeToString,
+            searchd_dot_v1_dot_study__service__pb2.UpdateStudyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,14 @@ class StudyServiceStub:
     ]
     """Lists studies in name order."""
 
+    UpdateStudy: grpc.UnaryUnaryMultiCallable[
+        searchd.v1.study_service_pb2.UpdateStudyRequest,
+        searchd.v1.study_service_pb2.UpdateStudyResponse,
+    ]
+    """Changes the budget, the priority or the labels of a study. A study that has ended goes on if its budget then has room
+    for more trials.
+    """
+
     StopStudy: grpc.UnaryUnaryMultiCallable[
         searchd.v1.study_service_pb2.StopStudyRequest,
         searchd.v1.study_service_pb2.StopStudyResponse,
@@ -77,6 +85,14 @@ class StudyServiceAsyncStub:
         searchd.v1.study_service_pb2.ListStudiesResponse,
     ]
     """Lists studies in name order."""
+
+    UpdateStudy: grpc.aio.UnaryUnaryMultiCallable[
+        searchd.v1.study_service_pb2.UpdateStudyRequest,
+        searchd.v1.study_service_pb2.UpdateStudyResponse,
+    ]
+    """Changes the budget, the priority or the labels of a study. A study that has ended goes on if its budget then has room
+    for more trials.
+    """
 
     StopStudy: grpc.aio.UnaryUnaryMultiCallable[
         searchd.v1.study_service_pb2.StopStudyRequest,
@@ -122,6 +138,16 @@ class StudyServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[searchd.v1.study_service_pb2.ListStudiesResponse, collections.abc.Awaitable[searchd.v1.study_service_pb2.ListStudiesResponse]]:
         """Lists studies in name order."""
+
+    @abc.abstractmethod
+    def UpdateStudy(
+        self,
+        request: searchd.v1.study_service_pb2.UpdateStudyRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[searchd.v1.study_service_pb2.UpdateStudyResponse, collections.abc.Awaitable[searchd.v1.study_service_pb2.UpdateStudyResponse]]:
+        """Changes the budget, the priority or the labels of a study. A study that has ended goes on if its budget then has room
+        for more trials.
+        """
 
     @abc.abstractmethod
     def StopStudy(

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from searchd.v1 import trial_pb2 as searchd_dot_v1_dot_trial__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esearchd/v1/trial_service.proto\x12\nsearchd.v1\x1a\x16searchd/v1/trial.proto\"\x1f\n\x0fGetTrialRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x10GetTrialResponse\x12 \n\x05trial\x18\x01 \x01(\x0b\x32\x11.searchd.v1.Trial\"Z\n\x11ListTrialsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\"P\n\x12ListTrialsResponse\x12!\n\x06trials\x18\x01 \x03(\x0b\x32\x11.searchd.v1.Trial\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x17ListMeasurementsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x18ListMeasurementsResponse\x12-\n\x0cmeasurements\x18\x01 \x03(\x0b\x32\x17.searchd.v1.Measurement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x11StreamLogsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\"@\n\x12StreamLogsResponse\x12\x0e\n\x06repeat\x18\x01 \x01(\x05\x12\x0c\n\x04\x66old\x18\x02 \x01(\x05\x12\x0c\n\x04text\x18\x03 \x01(\t2\xd0\x02\n\x0cTrialService\x12\x45\n\x08GetTrial\x12\x1b.searchd.v1.GetTrialRequest\x1a\x1c.searchd.v1.GetTrialResponse\x12K\n\nListTrials\x12\x1d.searchd.v1.ListTrialsRequest\x1a\x1e.searchd.v1.ListTrialsResponse\x12]\n\x10ListMeasurements\x12#.searchd.v1.ListMeasurementsRequest\x1a$.searchd.v1.ListMeasurementsResponse\x12M\n\nStreamLogs\x12\x1d.searchd.v1.StreamLogsRequest\x1a\x1e.searchd.v1.StreamLogsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esearchd/v1/trial_service.proto\x12\nsearchd.v1\x1a\x16searchd/v1/trial.proto\"\x1f\n\x0fGetTrialRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x10GetTrialResponse\x12 \n\x05trial\x18\x01 \x01(\x0b\x32\x11.searchd.v1.Trial\"Z\n\x12\x43reateTrialRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12 \n\x05trial\x18\x02 \x01(\x0b\x32\x11.searchd.v1.Trial\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"7\n\x13\x43reateTrialResponse\x12 \n\x05trial\x18\x01 \x01(\x0b\x32\x11.searchd.v1.Trial\"Z\n\x11ListTrialsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\"P\n\x12ListTrialsResponse\x12!\n\x06trials\x18\x01 \x03(\x0b\x32\x11.searchd.v1.Trial\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x17ListMeasurementsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x18ListMeasurementsResponse\x12-\n\x0cmeasurements\x18\x01 \x03(\x0b\x32\x17.searchd.v1.Measurement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x11StreamLogsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\"@\n\x12StreamLogsResponse\x12\x0e\n\x06repeat\x18\x01 \x01(\x05\x12\x0c\n\x04\x66old\x18\x02 \x01(\x05\x12\x0c\n\x04text\x18\x03 \x01(\t2\xa0\x03\n\x0cTrialService\x12\x45\n\x08GetTrial\x12\x1b.searchd.v1.GetTrialRequest\x1a\x1c.searchd.v1.GetTrialResponse\x12N\n\x0b\x43reateTrial\x12\x1e.searchd.v1.CreateTrialRequest\x1a\x1f.searchd.v1.CreateTrialResponse\x12K\n\nListTrials\x12\x1d.searchd.v1.ListTrialsRequest\x1a\x1e.searchd.v1.ListTrialsResponse\x12]\n\x10ListMeasurements\x12#.searchd.v1.ListMeasurementsRequest\x1a$.searchd.v1.ListMeasurementsResponse\x12M\n\nStreamLogs\x12\x1d.searchd.v1.StreamLogsRequest\x1a\x1e.searchd.v1.StreamLogsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,18 +36,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTRIALREQUEST']._serialized_end=101
   _globals['_GETTRIALRESPONSE']._serialized_start=103
   _globals['_GETTRIALRESPONSE']._serialized_end=155
-  _globals['_LISTTRIALSREQUEST']._serialized_start=157
-  _globals['_LISTTRIALSREQUEST']._serialized_end=247
-  _globals['_LISTTRIALSRESPONSE']._serialized_start=249
-  _globals['_LISTTRIALSRESPONSE']._serialized_end=329
-  _globals['_LISTMEASUREMENTSREQUEST']._serialized_start=331
-  _globals['_LISTMEASUREMENTSREQUEST']._serialized_end=411
-  _globals['_LISTMEASUREMENTSRESPONSE']._serialized_start=413
-  _globals['_LISTMEASUREMENTSRESPONSE']._serialized_end=511
-  _globals['_STREAMLOGSREQUEST']._serialized_start=513
-  _globals['_STREAMLOGSREQUEST']._serialized_end=562
-  _globals['_STREAMLOGSRESPONSE']._serialized_start=564
-  _globals['_STREAMLOGSRESPONSE']._serialized_end=628
-  _globals['_TRIALSERVICE']._serialized_start=631
-  _globals['_TRIALSERVICE']._serialized_end=967
+  _globals['_CREATETRIALREQUEST']._serialized_start=157
+  _globals['_CREATETRIALREQUEST']._serialized_end=247
+  _globals['_CREATETRIALRESPONSE']._serialized_start=249
+  _globals['_CREATETRIALRESPONSE']._serialized_end=304
+  _globals['_LISTTRIALSREQUEST']._serialized_start=306
+  _globals['_LISTTRIALSREQUEST']._serialized_end=396
+  _globals['_LISTTRIALSRESPONSE']._serialized_start=398
+  _globals['_LISTTRIALSRESPONSE']._serialized_end=478
+  _globals['_LISTMEASUREMENTSREQUEST']._serialized_start=480
+  _globals['_LISTMEASUREMENTSREQUEST']._serialized_end=560
+  _globals['_LISTMEASUREMENTSRESPONSE']._serialized_start=562
+  _globals['_LISTMEASUREMENTSRESPONSE']._serialized_end=660
+  _globals['_STREAMLOGSREQUEST']._serialized_start=662
+  _globals['_STREAMLOGSREQUEST']._serialized_end=711
+  _globals['_STREAMLOGSRESPONSE']._serialized_start=713
+  _globals['_STREAMLOGSRESPONSE']._serialized_end=777
+  _globals['_TRIALSERVICE']._serialized_start=780
+  _globals['_TRIALSERVICE']._serialized_end=1196
 # @@protoc_insertion_point(module_scope)

@@ -53,6 +53,56 @@ class GetTrialResponse(google.protobuf.message.Message):
 global___GetTrialResponse = GetTrialResponse
 
 @typing.final
+class CreateTrialRequest(google.protobuf.message.Message):
+    """Request of CreateTrial."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    TRIAL_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """projects/{project}/studies/{study}, which must not have ended."""
+    request_id: builtins.str
+    """Any string up to 128 characters; a repeat of the same request with the same id gives the first answer."""
+    @property
+    def trial(self) -> searchd.v1.trial_pb2.Trial:
+        """Only its parameters are looked at: a value for every parameter of the study's space that is active."""
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        trial: searchd.v1.trial_pb2.Trial | None = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["trial", b"trial"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["parent", b"parent", "request_id", b"request_id", "trial", b"trial"]) -> None: ...
+
+global___CreateTrialRequest = CreateTrialRequest
+
+@typing.final
+class CreateTrialResponse(google.protobuf.message.Message):
+    """Response of CreateTrial."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRIAL_FIELD_NUMBER: builtins.int
+    @property
+    def trial(self) -> searchd.v1.trial_pb2.Trial:
+        """The trial, with its number."""
+
+    def __init__(
+        self,
+        *,
+        trial: searchd.v1.trial_pb2.Trial | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["trial", b"trial"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["trial", b"trial"]) -> None: ...
+
+global___CreateTrialResponse = CreateTrialResponse
+
+@typing.final
 class ListTrialsRequest(google.protobuf.message.Message):
     """Request of ListTrials."""
 

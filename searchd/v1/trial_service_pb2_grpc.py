@@ -40,6 +40,11 @@ class TrialServiceStub(object):
                 request_serializer=searchd_dot_v1_dot_trial__service__pb2.GetTrialRequest.SerializeToString,
                 response_deserializer=searchd_dot_v1_dot_trial__service__pb2.GetTrialResponse.FromString,
                 _registered_method=True)
+        self.CreateTrial = channel.unary_unary(
+                '/searchd.v1.TrialService/CreateTrial',
+                request_serializer=searchd_dot_v1_dot_trial__service__pb2.CreateTrialRequest.SerializeToString,
+                response_deserializer=searchd_dot_v1_dot_trial__service__pb2.CreateTrialResponse.FromString,
+                _registered_method=True)
         self.ListTrials = channel.unary_unary(
                 '/searchd.v1.TrialService/ListTrials',
                 request_serializer=searchd_dot_v1_dot_trial__service__pb2.ListTrialsRequest.SerializeToString,
@@ -63,6 +68,13 @@ class TrialServiceServicer(object):
 
     def GetTrial(self, request, context):
         """Reads a trial.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateTrial(self, request, context):
+        """Has a configuration of the caller's tried next, within the study's budget of trials.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +108,11 @@ def add_TrialServiceServicer_to_server(servicer, server):
                     servicer.GetTrial,
                     request_deserializer=searchd_dot_v1_dot_trial__service__pb2.GetTrialRequest.FromString,
                     response_serializer=searchd_dot_v1_dot_trial__service__pb2.GetTrialResponse.SerializeToString,
+            ),
+            'CreateTrial': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTrial,
+                    request_deserializer=searchd_dot_v1_dot_trial__service__pb2.CreateTrialRequest.FromString,
+                    response_serializer=searchd_dot_v1_dot_trial__service__pb2.CreateTrialResponse.SerializeToString,
             ),
             'ListTrials': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTrials,
@@ -141,6 +158,33 @@ class TrialService(object):
             '/searchd.v1.TrialService/GetTrial',
             searchd_dot_v1_dot_trial__service__pb2.GetTrialRequest.SerializeToString,
             searchd_dot_v1_dot_trial__service__pb2.GetTrialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTrial(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/searchd.v1.TrialService/CreateTrial',
+            searchd_dot_v1_dot_trial__service__pb2.CreateTrialRequest.SerializeToString,
+            searchd_dot_v1_dot_trial__service__pb2.CreateTrialResponse.FromString,
             options,
             channel_credentials,
             insecure,

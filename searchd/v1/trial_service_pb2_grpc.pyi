@@ -27,6 +27,12 @@ class TrialServiceStub:
     ]
     """Reads a trial."""
 
+    CreateTrial: grpc.UnaryUnaryMultiCallable[
+        searchd.v1.trial_service_pb2.CreateTrialRequest,
+        searchd.v1.trial_service_pb2.CreateTrialResponse,
+    ]
+    """Has a configuration of the caller's tried next, within the study's budget of trials."""
+
     ListTrials: grpc.UnaryUnaryMultiCallable[
         searchd.v1.trial_service_pb2.ListTrialsRequest,
         searchd.v1.trial_service_pb2.ListTrialsResponse,
@@ -53,6 +59,12 @@ class TrialServiceAsyncStub:
         searchd.v1.trial_service_pb2.GetTrialResponse,
     ]
     """Reads a trial."""
+
+    CreateTrial: grpc.aio.UnaryUnaryMultiCallable[
+        searchd.v1.trial_service_pb2.CreateTrialRequest,
+        searchd.v1.trial_service_pb2.CreateTrialResponse,
+    ]
+    """Has a configuration of the caller's tried next, within the study's budget of trials."""
 
     ListTrials: grpc.aio.UnaryUnaryMultiCallable[
         searchd.v1.trial_service_pb2.ListTrialsRequest,
@@ -82,6 +94,14 @@ class TrialServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[searchd.v1.trial_service_pb2.GetTrialResponse, collections.abc.Awaitable[searchd.v1.trial_service_pb2.GetTrialResponse]]:
         """Reads a trial."""
+
+    @abc.abstractmethod
+    def CreateTrial(
+        self,
+        request: searchd.v1.trial_service_pb2.CreateTrialRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[searchd.v1.trial_service_pb2.CreateTrialResponse, collections.abc.Awaitable[searchd.v1.trial_service_pb2.CreateTrialResponse]]:
+        """Has a configuration of the caller's tried next, within the study's budget of trials."""
 
     @abc.abstractmethod
     def ListTrials(

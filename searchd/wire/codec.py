@@ -1,6 +1,7 @@
 """The codec in one place: ``encode_x`` makes the message of a domain value, ``decode_x`` the value of a message."""
 
 from searchd.wire.cards import decode_card, encode_card
+from searchd.wire.changes import decode_changes
 from searchd.wire.drafts import decode_draft
 from searchd.wire.events import decode_event, encode_bookmark, encode_event
 from searchd.wire.leaderboards import decode_best, decode_leaderboard, encode_best, encode_leaderboard
@@ -21,6 +22,7 @@ from searchd.wire.values import decode_parameters, decode_value, encode_paramete
 __all__ = [
     "decode_best",
     "decode_card",
+    "decode_changes",
     "decode_draft",
     "decode_event",
     "decode_leaderboard",

@@ -22,6 +22,7 @@ def encode_study(study: Study) -> study_pb2.Study:
     message.name = study.name
     message.state = encode_enum(study_pb2.StudyState.DESCRIPTOR, study.state)
     message.reason = study.reason
+    message.etag = study.spec.etag
     message.progress.CopyFrom(encode_progress(study.progress))
     message.code_fingerprint = study.code
     message.data_fingerprint = study.data

@@ -97,7 +97,7 @@ class SqlStoreContract(StoreContract):
         before = _contents(engine)
         with pytest.raises(StoreTooNew) as raised:
             open_sql_store(url)
-        assert (raised.value.found, raised.value.known) == ("9999", "0002")
+        assert (raised.value.found, raised.value.known) == ("9999", "0003")
         assert _contents(engine) == before
 
     def test_servers_may_create_at_once(self, url: str) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -77,12 +76,14 @@ class StoredValuesContract:
         assert repr(found.spec.fixed) == repr(made.spec.fixed)
         assert repr(found.spec.space) == repr(space)
 
-    def test_changing_state_keeps_the_definition(self, store: Store) -> None:
-        """Putting a study again changes its state; what defines it was fixed when it was created."""
-        store.commit([StudyPut(study())], AT)
-        stopping = study().stopping("asked to")
-        store.commit([StudyPut(replace(stopping, spec=minimizing()))], AT)
-        assert store.study(STUDY) == stopping
+    def test_putting_a_study_again_changes_all_of_it(self, store: Store) -> None:
+        """A study may change its state, its budget and its labels; it is found by its new labels only."""
+        store.commit([StudyPut(study(spec=spec(labels={"team": "vision", "old": "1"})))], AT)
+        changed = study(spec=spec(labels={"team": "speech"}, budget=Budget(trials=7))).stopping("asked to")
+        store.commit([StudyPut(changed)], AT)
+        assert store.study(STUDY) == changed
+        for labels, found in (({"team": "speech"}, [changed]), ({"team": "vision"}, []), ({"old": "1"}, [])):
+            assert list(store.studies("default", None, labels, None, 10)) == found
 
     def test_study_created_and_changed_in_one_batch(self, store: Store) -> None:
         """A study may be created and change state in the same batch."""

@@ -77,6 +77,10 @@ class Front(
             "ListStudies", request, context, lambda: study_service_pb2.ListStudiesResponse(studies=studies)
         )
 
+    def UpdateStudy(self, request: Any, context: Any) -> Any:  # noqa: N802
+        study = encode_study(samples.study(StudyState.RUNNING))
+        return self._answer("UpdateStudy", request, context, lambda: study_service_pb2.UpdateStudyResponse(study=study))
+
     def StopStudy(self, request: Any, context: Any) -> Any:  # noqa: N802
         study = encode_study(samples.study(StudyState.STOPPING))
         return self._answer("StopStudy", request, context, lambda: study_service_pb2.StopStudyResponse(study=study))
@@ -90,6 +94,10 @@ class Front(
     def GetTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         trial = encode_trial(samples.trial(17), {})
         return self._answer("GetTrial", request, context, lambda: trial_service_pb2.GetTrialResponse(trial=trial))
+
+    def CreateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+        trial = encode_trial(samples.trial(18), {})
+        return self._answer("CreateTrial", request, context, lambda: trial_service_pb2.CreateTrialResponse(trial=trial))
 
     def ListTrials(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Two pages."""

@@ -9,10 +9,10 @@ import pytest
 from searchd.domain.checks import MAX_LABELS, algorithm_violations, draft_violations, merged
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
-from searchd.domain.evaluation import Evaluation
+from searchd.domain.evaluation import Confirm, Evaluation
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
-from searchd.domain.objective import Goal, Objective
+from searchd.domain.objective import Goal, Limit, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Domain, Float, Integer, Parameter, SearchSpace
@@ -20,6 +20,7 @@ from searchd.domain.study import Budget, Dataset, Resources, Retry
 
 GOOD = StudyDraft("torch_cnn")
 ACCURACY = Objective("accuracy", Goal.MAXIMIZE)
+LOSS = Objective("loss", Goal.MINIMIZE)
 ZERO = timedelta(0)
 
 
@@ -31,14 +32,17 @@ def test_a_sensible_draft_has_no_violations() -> None:
     """The defaults, and a full cross-validated definition, pass."""
     full = StudyDraft(
         "torch_cnn",
-        objectives=(ACCURACY,),
+        objectives=(replace(ACCURACY, target=0.99), LOSS),
+        limits=(Limit("latency_ms", at_most=5.0),),
+        search=Search(Algorithm.BAYESIAN, cost_aware=True),
+        warm_start=("a", "b"),
         space=_space(Float(1e-4, 1e-1, log=True), Choice(("sgd", "adam"))),
         dataset=Dataset(builtin="digits"),
         fixed={"dropout": 0.1},
-        scheduler=Scheduler(),
-        evaluation=Evaluation(folds=5, epochs=27, ladder=(Fidelity(1, 3), Fidelity(5, 27))),
+        scheduler=Scheduler(metric="loss"),
+        evaluation=Evaluation(folds=5, epochs=27, ladder=(Fidelity(1, 3), Fidelity(5, 27)), confirm=Confirm()),
         resources=Resources(1, 0.25),
-        budget=Budget(trials=200, slots=8, wall_time=timedelta(hours=1)),
+        budget=Budget(trials=200, slots=8, wall_time=timedelta(hours=1), gpu_hours=12, patience=50),
         retry=Retry(
             6,
             timedelta(minutes=9),
@@ -54,7 +58,24 @@ def test_a_sensible_draft_has_no_violations() -> None:
     ("draft", "path"),
     [
         (StudyDraft(""), "trainable"),
-        (replace(GOOD, objectives=(ACCURACY, Objective("loss", Goal.MINIMIZE))), "objectives"),
+        (replace(GOOD, objectives=(ACCURACY, ACCURACY)), "objectives[1].metric"),
+        (replace(GOOD, objectives=(replace(ACCURACY, target=math.inf),)), "objectives[0].target"),
+        (replace(GOOD, limits=(Limit("latency", at_most=math.nan),)), "constraints[0]"),
+        (replace(GOOD, search=Search(Algorithm.TPE, cost_aware=True)), "search.cost_aware"),
+        (replace(GOOD, search=Search(Algorithm.RAY)), "search.algorithm"),
+        (replace(GOOD, search=Search(Algorithm.TPE, ray="hyperopt")), "search.algorithm"),
+        (replace(GOOD, objectives=(ACCURACY, LOSS), search=Search(Algorithm.CMAES)), "search.algorithm"),
+        (replace(GOOD, warm_start=("a", "a")), "warm_start"),
+        (replace(GOOD, dataset=Dataset(builtin="digits", test=1.0)), "dataset.test"),
+        (replace(GOOD, evaluation=Evaluation(confirm=Confirm(top=0))), "evaluation.confirm.top"),
+        (replace(GOOD, evaluation=Evaluation(confirm=Confirm(repeats=0))), "evaluation.confirm.repeats"),
+        (replace(GOOD, evaluation=Evaluation(confirm=Confirm(share=1.5))), "evaluation.confirm.share"),
+        (replace(GOOD, scheduler=Scheduler(brackets=0)), "scheduler.brackets"),
+        (replace(GOOD, scheduler=Scheduler(SchedulerAlgorithm.RAY)), "scheduler.algorithm"),
+        (replace(GOOD, scheduler=Scheduler(ray="fifo")), "scheduler.algorithm"),
+        (replace(GOOD, objectives=(ACCURACY,), scheduler=Scheduler(metric="loss")), "scheduler.metric"),
+        (replace(GOOD, budget=Budget(gpu_hours=0.0)), "budget.gpu_hours"),
+        (replace(GOOD, budget=Budget(patience=0)), "budget.patience"),
         (replace(GOOD, objectives=(Objective("", Goal.MINIMIZE),)), "objectives[0].metric"),
         (replace(GOOD, dataset=Dataset()), "dataset"),
         (replace(GOOD, dataset=Dataset(builtin="digits", uri="a.csv")), "dataset"),
@@ -158,7 +179,8 @@ def test_grid_values_and_continua_go_with_some_algorithms(algorithm: Algorithm) 
     paths = [v.path for v in algorithm_violations(space, algorithm)]
     expected = {Algorithm.GRID: ["search_space.p1.uniform"], Algorithm.RANDOM: []}
     assert paths == expected.get(algorithm, ["search_space.p0.grid"])
-    assert paths == [v.path for v in draft_violations(replace(GOOD, space=space, search=Search(algorithm)))]
+    search = Search(algorithm, ray="hyperopt" if algorithm is Algorithm.RAY else "")
+    assert paths == [v.path for v in draft_violations(replace(GOOD, space=space, search=search))]
 
 
 def test_merging_keeps_the_earlier_words_for_a_path() -> None:

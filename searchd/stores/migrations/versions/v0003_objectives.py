@@ -1,4 +1,4 @@
-"""Studies have several objectives, and trials that break a limit rank behind those that keep it.
+"""Studies have several objectives, trials that break a limit rank behind others, and requests may be about a trial.
 
 Until now a definition had one, as ``"objective": {…}``; that is ``"objectives": [{…}]``.
 """
@@ -21,6 +21,7 @@ _SINGLE = '"objective":'
 def upgrade() -> None:
     """Add the column that trials rank by, then rewrite definitions where they are kept."""
     op.add_column("trials", sa.Column("feasible", sa.Integer, nullable=False, server_default="1"))
+    op.add_column("requests", sa.Column("trial", sa.Text))
     op.drop_index("trials_by_rank", "trials")
     op.create_index("trials_by_rank", "trials", ["study", "rung", "feasible", "score", "number"])
     reach("migration.step")
