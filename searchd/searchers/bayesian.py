@@ -23,8 +23,8 @@ MANY = 250
 GP_OBJECTIVES = 3
 """Most objectives whose joint improvement a Gaussian process can look for in passable time."""
 
-NEEDS_COMPLETE = (Algorithm.GP, Algorithm.CMAES)
-"""Algorithms that learn from complete trials alone: the others are shown to them as what they would have come to."""
+MANY_WITH_OPTIONS = 100
+"""The same where some parameters are categorical: a Gaussian process knows no order among options."""
 
 
 class BayesianSearcher:
@@ -116,9 +116,12 @@ class BayesianSearcher:
         return shown.searcher
 
     def _view(self, algorithm: Algorithm) -> list[Observation]:
-        """All trials by number, as an algorithm is to see them, each with the note that it wrote itself."""
+        """All trials by number, as an algorithm is to see them, each with the note that it wrote itself.
+
+        A Gaussian process learns from complete trials alone, so the others are shown to it as what they would come to.
+        """
         trials = [replace(o, note=_inner(o.note, algorithm)) if o.note else o for _, o in sorted(self._trials.items())]
-        return imputed(trials, self._spec.ladder) if algorithm in NEEDS_COMPLETE else trials
+        return imputed(trials, self._spec.ladder) if algorithm is Algorithm.GP else trials
 
     def _note(self, algorithm: Algorithm, inner: str) -> str:
         note: dict[str, object] = {"by": str(algorithm), "note": inner} if inner else {}
@@ -177,28 +180,29 @@ def choice(
 
 def _preferred(spec: StudySpec, results: int) -> tuple[Algorithm, str]:
     """What suits a study if time is no matter, and why."""
-    parameters, objectives = spec.space.parameters, len(spec.objectives)
-    conditional = any(p.when for p in parameters)
-    categorical = sum(isinstance(p.domain, Choice) for p in parameters)
-    amount = f"{MANY} results or more" if results >= MANY else f"fewer than {MANY} results"
-    if spec.search.cost_aware and objectives <= GP_OBJECTIVES and results < MANY:
-        return Algorithm.GP, f"improvement per second is looked for, {amount}"
+    free = [p for p in spec.space.parameters if p.domain.at(0) != p.domain.at(1 - 2**-53)]
+    options = sum(isinstance(p.domain, Choice) for p in free)
+    objectives = len(spec.objectives)
+    several = f"{objectives} objectives, " if objectives > 1 else ""
     if objectives > 1 and results >= MANY:
         evolution = Algorithm.NSGA2 if objectives <= GP_OBJECTIVES else Algorithm.NSGA3
-        return evolution, f"{objectives} objectives, {amount}"
-    if conditional:
-        return Algorithm.TPE, "some parameters depend on others"
-    if categorical:
-        return Algorithm.TPE, f"{categorical} of {len(parameters)} parameters are categorical"
+        return evolution, f"{several}{MANY} results or more"
     if objectives > GP_OBJECTIVES:
-        return Algorithm.TPE, f"{objectives} objectives"
-    kind = f"{len(parameters)} numeric parameters" if len(parameters) != 1 else "1 numeric parameter"
-    several = f", {objectives} objectives" if objectives > 1 else ""
-    if results < MANY or not parameters:
-        return Algorithm.GP, f"{kind}{several}, {amount}"
-    if len(parameters) == 1:
-        return Algorithm.TPE, f"{kind}, {amount}"
-    return Algorithm.CMAES, f"{kind}, {amount}"
+        return Algorithm.TPE, f"{several}fewer than {MANY} results"
+    if spec.search.cost_aware and results < MANY:
+        return Algorithm.GP, f"{several}improvement per second, fewer than {MANY} results"
+    if any(p.when for p in free):
+        return Algorithm.TPE, f"{several}some parameters depend on others"
+    if options:
+        kind = f"{several}{options} of {len(free)} parameters categorical"
+        if results < MANY_WITH_OPTIONS:
+            return Algorithm.GP, f"{kind}, fewer than {MANY_WITH_OPTIONS} results"
+        return Algorithm.TPE, f"{kind}, {MANY_WITH_OPTIONS} results or more"
+    kind = f"{several}{len(free)} numeric parameter{'' if len(free) == 1 else 's'}"
+    if results < MANY:
+        return Algorithm.GP, f"{kind}, fewer than {MANY} results"
+    # In one dimension there is no covariance to adapt.
+    return (Algorithm.CMAES if len(free) > 1 else Algorithm.TPE), f"{kind}, {MANY} results or more"
 
 
 def _inner(note: str, algorithm: Algorithm) -> str:

@@ -99,18 +99,18 @@ class TestBayesian(SeededSearcherContract):
     [
         (study(), Algorithm.GP, Algorithm.CMAES),
         (study(SearchSpace(NUMERIC.parameters[:1])), Algorithm.GP, Algorithm.TPE),
-        (study(MIXED), Algorithm.TPE, Algorithm.TPE),
+        (study(MIXED), Algorithm.GP, Algorithm.TPE),
         (study(CONDITIONAL), Algorithm.TPE, Algorithm.TPE),
         (study(objectives=3), Algorithm.GP, Algorithm.NSGA2),
-        (study(MIXED, objectives=2), Algorithm.TPE, Algorithm.NSGA2),
+        (study(MIXED, objectives=2), Algorithm.GP, Algorithm.NSGA2),
         (study(objectives=4), Algorithm.TPE, Algorithm.NSGA3),
         (study(MIXED, cost_aware=True), Algorithm.GP, Algorithm.TPE),
-        (study(SearchSpace()), Algorithm.GP, Algorithm.GP),
+        (study(SearchSpace()), Algorithm.GP, Algorithm.TPE),
     ],
 )
 def test_chooses_by_space_objectives_and_trials(spec: StudySpec, few: Algorithm, many: Algorithm) -> None:
-    """Numbers alone are a Gaussian process's, options and conditions TPE's; what scales takes over later."""
-    assert choice(spec, MANY - 1, lambda _: True, True)[0] is few
+    """Few trials are a Gaussian process's, conditions TPE's; what scales takes over later."""
+    assert choice(spec, 10, lambda _: True, True)[0] is few
     assert choice(spec, MANY, lambda _: True, True)[0] is many
 
 
@@ -119,7 +119,8 @@ def test_says_why() -> None:
     house = House(study())
     remarks = {house.ask(number).remark for number in range(1, 5)}
     assert remarks == {f"GP: 2 numeric parameters, fewer than {MANY} results"}
-    assert choice(study(MIXED), 3, lambda _: True, True)[1] == "TPE: 1 of 3 parameters are categorical"
+    reason = choice(study(MIXED, 2), 100, lambda _: True, True)[1]
+    assert reason == "TPE: 2 objectives, 1 of 3 parameters categorical, 100 results or more"
 
 
 def test_without_torch_tpe_takes_over_and_says_so() -> None:
@@ -131,7 +132,7 @@ def test_without_torch_tpe_takes_over_and_says_so() -> None:
 
 def test_stopped_trials_are_shown_as_complete_to_those_that_need_it() -> None:
     """A Gaussian process sees a stopped trial as complete at an expected score; TPE, which learns from it, as it is."""
-    for space, algorithm in ((NUMERIC, Algorithm.GP), (MIXED, Algorithm.TPE)):
+    for space, algorithm in ((NUMERIC, Algorithm.GP), (CONDITIONAL, Algorithm.TPE)):
         house = House(study(space))
         first, second = house.ask(1), house.ask(2)
         house.searcher.tell([ended(1, first, 0.5, 0.7), ended(2, second, 0.3)])
