@@ -217,7 +217,7 @@ def crossing() -> Task:
     def at(parameters: Parameters, fidelity: float) -> float:
         gain = 1 - sum((parameters[name] - b) ** 2 for name, b in zip(names, best, strict=True))
         left = math.exp(-(0.05 + 0.9 * parameters["x0"]) * EPOCHS[-1] * fidelity)
-        return -gain * (1 - left) + 0.3 * left
+        return float(-gain * (1 - left) + 0.3 * left)
 
     def observed(parameters: Parameters, rng: random.Random, fidelity: float) -> Values:
         return (at(parameters, fidelity) + rng.gauss(0.0, 0.005),)
