@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import optuna
 from optuna.samplers import NSGAIIISampler, NSGAIISampler
+from optuna.samplers.nsgaii import PolynomialMutation
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -24,6 +25,9 @@ from searchd.searchers.optuna_trials import Partial, View
 
 POPULATION = 20
 """Results that make a generation, and parents of the next. Smaller than is usual where evaluations cost nothing."""
+
+MUTATION = 5.0
+"""How near mutated numbers are to their parent's, the higher the nearer: the distribution index of Deb's polynomial."""
 
 PARENTS = 2
 """Fewest that can have children."""
@@ -61,7 +65,7 @@ class EvolutionSearcher(ModelSearcher):
 
     def _sampler(self, seed: int) -> "_Nsga2 | _Nsga3":
         with warnings.catch_warnings():
-            # NSGA-III is marked experimental.
+            # NSGA-III and polynomial mutation are marked experimental.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return (_Nsga3 if self._many else _Nsga2)(seed, self._candidates(), self._parents)
 
@@ -96,7 +100,8 @@ class _Family:
     """Tells Optuna's genetic samplers which trials they breed from, which they would note in their storage."""
 
     def __init__(self, seed: int, candidates: list[FrozenTrial], parents: list[FrozenTrial]) -> None:
-        super().__init__(population_size=POPULATION, seed=seed)  # type: ignore[call-arg]  # those of the sampler
+        mutation = PolynomialMutation(MUTATION)
+        super().__init__(population_size=POPULATION, mutation=mutation, seed=seed)  # type: ignore[call-arg]
         self._candidates = candidates
         self._bred_from = parents
 
