@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from searchd.domain.search import Algorithm
-from searchd.domain.space import Choice, Parameters
+from searchd.domain.space import Choice
 from searchd.domain.study import StudySpec
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.searcher import Observation, Searcher, Suggestion
 from searchd.searchers.fidelity import imputed
 from searchd.searchers.pace import TOP, Pace, written
-from searchd.searchers.transfer import same_parameters, starting_points
 
 MANY = 250
 """Trials with a result from which a Gaussian process no longer pays: it slows down, and others have learnt by then."""
@@ -53,9 +52,8 @@ class BayesianSearcher:
         self._make = make
         self._seconds = seconds
         self._has_torch = has_torch
-        self._points = starting_points(spec.priors, spec.space)
+        self._ladder = spec.ladder
         self._pace = Pace(spec.budget.slots)
-        self._tried_by: dict[int, TrialNumber] = {}
         self._trials: dict[TrialNumber, Observation] = {}
         self._results: set[TrialNumber] = set()
         self._chosen: dict[Algorithm, _Shown] = {}
@@ -64,26 +62,17 @@ class BayesianSearcher:
         """Take in new or changed trials; the newest observation of a trial replaces older ones."""
         for observation in observations:
             self._trials[observation.number] = observation
-            for index, point in enumerate(self._points):
-                if same_parameters(point, observation.parameters):
-                    self._tried_by.setdefault(index, observation.number)
             self._pace.tell(observation)
             if has_result(observation):
                 self._results.add(observation.number)
             else:
                 self._results.discard(observation.number)
-        for shown in self._chosen.values():
-            shown.stale = True
+            for shown in self._chosen.values():
+                shown.changed.add(observation.number)
 
     def suggest(self, number: TrialNumber) -> Suggestion | None:
         """The configuration for trial ``number``, which counts as pending from now on, with the choice as its remark;
         None if a discrete space is used up."""
-        point = self._untried_point(number)
-        if point is not None:
-            self.tell([Observation(number, point, TrialState.PENDING)])
-            return Suggestion(
-                point, remark=f"the best {len(self._points)} configurations of earlier studies come first"
-            )
         algorithm, remark = choice(self._spec, len(self._results), self._pace.step.allows, self._has_torch)
         if algorithm is self._pace.step.by is not TOP.by:
             remark = f"{label(algorithm)}: {self._pace.step.remark}"
@@ -95,33 +84,31 @@ class BayesianSearcher:
         note = self._note(algorithm, suggestion.note)
         self._trials[number] = Observation(number, suggestion.parameters, TrialState.PENDING, note=note)
         for other, shown in self._chosen.items():
-            shown.stale |= other is not algorithm
+            if other is not algorithm:
+                shown.changed.add(number)
         return Suggestion(suggestion.parameters, note, remark)
-
-    def _untried_point(self, number: TrialNumber) -> Parameters | None:
-        """The first configuration of earlier studies that no other trial has; None if all are tried, whoever asked."""
-        for index, point in enumerate(self._points):
-            if self._tried_by.get(index, number) == number:
-                return point
-        return None
 
     def _searcher(self, algorithm: Algorithm) -> Searcher:
         """The algorithm's searcher, shown what it has not seen."""
         shown = self._chosen.get(algorithm)
         if shown is None:
             search = replace(self._spec.search, algorithm=algorithm)
-            shown = self._chosen[algorithm] = _Shown(self._make(replace(self._spec, search=search)))
-        if shown.stale:
-            shown.show(self._view(algorithm))
+            shown = _Shown(self._make(replace(self._spec, search=search)), changed=set(self._trials))
+            self._chosen[algorithm] = shown
+        if shown.changed:
+            shown.show(self._view(algorithm, shown.changed))
         return shown.searcher
 
-    def _view(self, algorithm: Algorithm) -> list[Observation]:
-        """All trials by number, as an algorithm is to see them, each with the note that it wrote itself.
+    def _view(self, algorithm: Algorithm, changed: set[TrialNumber]) -> list[Observation]:
+        """Trials by number as an algorithm is to see them, with the notes that it wrote itself: those that changed.
 
-        A Gaussian process learns from complete trials alone, so the others are shown to it as what they would come to.
+        A Gaussian process learns from complete trials alone, so the others are shown to it as what they would come to,
+        which any trial may change.
         """
-        trials = [replace(o, note=_inner(o.note, algorithm)) if o.note else o for _, o in sorted(self._trials.items())]
-        return imputed(trials, self._spec.ladder) if algorithm is Algorithm.GP else trials
+        impute = algorithm is Algorithm.GP and len(self._ladder) > 1
+        trials = [self._trials[number] for number in sorted(self._trials if impute else changed)]
+        trials = [replace(o, note=_inner(o.note, algorithm)) if o.note else o for o in trials]
+        return imputed(trials, self._ladder) if impute else trials
 
     def _note(self, algorithm: Algorithm, inner: str) -> str:
         note: dict[str, object] = {"by": str(algorithm), "note": inner} if inner else {}
@@ -132,18 +119,18 @@ class BayesianSearcher:
 
 @dataclass(slots=True)
 class _Shown:
-    """An algorithm's searcher, what it was last shown of each trial, and whether there is something new."""
+    """An algorithm's searcher, the trials that have changed since it was shown them, and what it was last shown."""
 
     searcher: Searcher
+    changed: set[TrialNumber]
     last: dict[TrialNumber, Observation] = field(default_factory=dict)
-    stale: bool = True
 
     def show(self, observations: Sequence[Observation]) -> None:
-        """Tell the searcher what has changed."""
-        changed = [o for o in observations if self.last.get(o.number) != o]
-        self.searcher.tell(changed)
-        self.last.update((o.number, o) for o in changed)
-        self.stale = False
+        """Tell the searcher what looks otherwise than before."""
+        different = [o for o in observations if self.last.get(o.number) != o]
+        self.searcher.tell(different)
+        self.last.update((o.number, o) for o in different)
+        self.changed.clear()
 
 
 def has_result(observation: Observation) -> bool:

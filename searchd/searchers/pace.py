@@ -4,6 +4,7 @@ import json
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from statistics import fmean, median
 
 from searchd.domain.search import Algorithm
@@ -122,7 +123,7 @@ class Pace:
         self._asked.append(seconds)
         if min(len(self._asked), len(self._trained)) < LOOK_BACK:
             return
-        trained = fmean(list(self._trained.values())[-RECENT:])
+        trained = fmean(islice(reversed(self._trained.values()), RECENT))
         slots = self._slots or max(len(self._running), 1)
         allowed, took = SHARE * trained / slots, median(self._asked)
         if took > allowed and algorithm is not STEPS[-1]:
