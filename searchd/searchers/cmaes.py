@@ -132,8 +132,7 @@ class CmaesSearcher:
 
     def _members(self, count: int) -> list[TrialNumber]:
         """So many trials of the newest generation that have a result, best first; none if there are fewer."""
-        generation = self._generations.generation
-        ranked = self._ranked([n for n in self._results if generation.get(n) == self._reached])
+        ranked = self._ranked(n for n in self._generations.members[self._reached] if n in self._results)
         if len(ranked) < count:
             return []
         return [ranked[round(i * (len(ranked) - 1) / (count - 1))] for i in range(count)]

@@ -77,9 +77,8 @@ class EvolutionSearcher(ModelSearcher):
         newest = self._generations.newest
         if newest not in self._generations.parents:
             self._generations.begin(newest, ())
-        generation = self._generations.generation
-        members = (n for n in self._shown.with_results if not newest or generation.get(n) == newest)
-        if sum(1 for _ in members) >= POPULATION:
+        results = set(self._shown.with_results)
+        if len(results & self._generations.members[newest] if newest else results) >= POPULATION:
             chosen = self._sampler(seed_of(self._seed, number)).select_parent(self._study(), newest + 1)
             self._generations.begin(newest + 1, [TrialNumber(trial.number) for trial in chosen])
 

@@ -1,6 +1,7 @@
 """The generations of an evolution, kept in the notes of its trials."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,12 +17,13 @@ class Generations:
     suggestion of a generation notes it.
 
     Attributes:
-        generation: Of each trial that was suggested here, from 0.
+        members: The trials that were suggested in each generation, from 0.
         parents: The trials that each generation came of.
     """
 
-    generation: dict[TrialNumber, int] = field(default_factory=dict)
+    members: defaultdict[int, set[TrialNumber]] = field(default_factory=lambda: defaultdict(set))
     parents: dict[int, tuple[TrialNumber, ...]] = field(default_factory=dict)
+    _of: dict[TrialNumber, int] = field(default_factory=dict)
     _firsts: dict[int, TrialNumber] = field(default_factory=dict)
 
     @property
@@ -43,11 +45,13 @@ class Generations:
     def read(self, number: TrialNumber, note: str) -> dict[str, Any]:
         """Take in a trial's note, in place of an earlier one of it; returns what it says, nothing if it is not from
         here."""
-        self.generation.pop(number, None)
+        if number in self._of:
+            self.members[self._of.pop(number)].discard(number)
         noted = json.loads(note) if note else {}
         if "generation" not in noted:
             return {}
-        generation = self.generation[number] = noted["generation"]
+        generation = self._of[number] = noted["generation"]
+        self.members[generation].add(number)
         if "of" in noted:
             self.parents[generation] = tuple(noted["of"])
             self._firsts[generation] = number

@@ -6,12 +6,16 @@ al., "Bayesian Optimization with Inequality Constraints", ICML 2014.
 """
 
 import warnings
+from collections.abc import Sequence
 
 import optuna
 from optuna.samplers import BaseSampler, GPSampler
 
+from searchd.domain.space import Parameters, ParameterValue
 from searchd.domain.study import StudySpec
-from searchd.searchers.optuna import ModelSearcher
+from searchd.domain.trial import TrialNumber
+from searchd.searchers.chance import uniforms
+from searchd.searchers.optuna import ModelSearcher, Propose
 from searchd.searchers.optuna_trials import Partial, View
 
 BEST = 150
@@ -24,8 +28,9 @@ RECENT = 350
 class GpSearcher(ModelSearcher):
     """A Gaussian process over complete trials, which keeps away from those that run.
 
-    A parameter that does not exist in a trial counts as the middle of its domain there. PyTorch is imported when
-    the model is first asked.
+    A parameter that does not exist in a trial counts as the middle of its domain there. Asked once more, the model
+    would find the same best point again, so where a trial has that already, another value of one parameter is tried.
+    PyTorch is imported when the model is first asked.
     """
 
     def __init__(self, spec: StudySpec, deterministic: bool = False) -> None:
@@ -44,3 +49,26 @@ class GpSearcher(ModelSearcher):
             # Fixing the noise is marked experimental.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return GPSampler(seed=seed, n_startup_trials=1, deterministic_objective=self._deterministic)
+
+    def _sampled(self, number: TrialNumber) -> Propose:
+        propose = super()._sampled(number)
+        found: list[Parameters] = []
+
+        def near(attempt: int) -> Parameters:
+            if not attempt:
+                found.append(propose(0))
+                return found[0]
+            return self._varied(found[0], uniforms(self._seed, number, len(self._space.parameters) + 1, attempt))
+
+        return near
+
+    def _varied(self, parameters: Parameters, chance: Sequence[float]) -> Parameters:
+        """A configuration with one parameter drawn anew, and those that exist only then; shape (n_parameters + 1,)."""
+        names = list(parameters)
+        anew = names[int(chance[-1] * len(names))]
+        drawn = dict(zip(self._space.names(), chance, strict=False))
+        chosen: dict[str, ParameterValue] = {}
+        for parameter in self._space.active(chosen):
+            kept = parameter.name in parameters and parameter.name != anew
+            chosen[parameter.name] = parameters[parameter.name] if kept else parameter.domain.at(drawn[parameter.name])
+        return chosen

@@ -12,17 +12,22 @@ from searchd.domain.space import Choice, Condition, Float, Parameter, SearchSpac
 from searchd.domain.trial import TrialState
 from searchd.ports.searcher import Searcher
 from searchd.searchers.factory import make_searcher
-from tests.contracts.searcher import CONDITIONAL, DISCRETE, LearningSearcherContract, key, observed, spec, suggested
+from tests.contracts.objectives import SeveralObjectivesContract
+from tests.contracts.searcher import CONDITIONAL, LearningSearcherContract, key, observed, spec, suggested
 
 SQUARE = SearchSpace((Parameter("x", Float(-5, 5)), Parameter("y", Float(-5, 5))))
 
 
-class TestTpe(LearningSearcherContract):
-    """The contract of all searchers."""
+class TestTpe(LearningSearcherContract, SeveralObjectivesContract):
+    """The contracts of searchers that learn and of those with several objectives."""
 
     @pytest.fixture
     def algorithm(self) -> Algorithm:
         return Algorithm.TPE
+
+    @pytest.fixture
+    def trials(self) -> tuple[int, int]:
+        return 40, 20
 
 
 def quadratic(parameters: Mapping[str, Any]) -> float:
@@ -104,7 +109,10 @@ def test_pending_trials_keep_suggestions_apart() -> None:
 
 def test_a_later_observation_replaces_an_earlier_one() -> None:
     """Told of every rung a trial climbed, it answers as one that was told of the last alone."""
-    lived, rebuilt = make_searcher(spec(Algorithm.TPE, SQUARE, 1, Goal.MAXIMIZE)), make_searcher(spec(Algorithm.TPE, SQUARE, 1, Goal.MAXIMIZE))
+    lived, rebuilt = (
+        make_searcher(spec(Algorithm.TPE, SQUARE, 1, Goal.MAXIMIZE)),
+        make_searcher(spec(Algorithm.TPE, SQUARE, 1, Goal.MAXIMIZE)),
+    )
     for number in range(1, 25):
         parameters = suggested(lived, number)
         assert parameters is not None
