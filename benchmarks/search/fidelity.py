@@ -1,7 +1,7 @@
 """Search among trials that are stopped early: ours, which expects an end for each, against Optuna's samplers.
 
 All arms have the same asynchronous successive halving (stopping, eta 3, rungs of 1, 3, 9, 27 epochs), four workers in
-virtual time and 216 epochs. Optuna is used through ask, report and tell; its Gaussian process passes over pruned
+virtual time and 432 epochs. Optuna is used through ask, report and tell; its Gaussian process passes over pruned
 trials, its TPE ranks them below the others. A ratio is the geometric mean over tasks of the peer's median regret area
 over ours: the mean over the budget of the regret of the trial that looks best among the complete ones (before there is
 one, of a random configuration).
@@ -39,7 +39,7 @@ from searchd.searchers.factory import make_searcher
 EPOCHS = (1, 3, 9, 27)
 ETA = 3
 WORKERS = 4
-BUDGET = 216
+BUDGET = 432
 OURS = "searchd"
 PEERS = ("optuna_gp_under_asha", "optuna_tpe_under_asha", "random_under_asha")
 

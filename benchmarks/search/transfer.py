@@ -41,8 +41,8 @@ class Outcome:
 
 
 def measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]:
-    """Run every arm with six seeds, or one."""
-    seeds = range(1 if quick else 6)
+    """Run every arm with ten seeds, or one."""
+    seeds = range(1 if quick else 10)
     with processes() as pool:
         cold, warm, misled = (
             list(pool.map(start, [earlier] * len(seeds), seeds)) for earlier in ("", "like", "opposite")
