@@ -195,6 +195,7 @@ class Registration:
     default: Parameters | None
     checkpoints: bool
     folds: bool
+    gradients: tuple[str, ...]
 
 
 _registered: dict[str, Registration] = {}
@@ -230,6 +231,7 @@ def trainable(
     name: str | None = None,
     folds: bool = True,
     checkpoints: bool | None = None,
+    gradients: Sequence[str] = (),
 ) -> Callable[[GeneratorFunction], GeneratorFunction]:
     """Register a generator function, which is returned unchanged.
 
@@ -242,10 +244,13 @@ def trainable(
         folds: Whether it trains on ``ctx.train_index``; False restricts it to one hold-out.
         checkpoints: Whether it can be paused. None means: if its code calls ``ctx.keep``. Declare True if only a helper
             function calls it, which cannot be seen from here.
+        gradients: Metrics whose derivatives it reports too, ``d METRIC/d PARAMETER`` for each of its continuous
+            parameters, 0 for one that is not active; needed by a search by gradients.
 
     Raises:
         TypeError: it is not a generator function.
-        ValueError: a metric has no such goal, the space or the default is wrong, or the name is taken.
+        ValueError: a metric has no such goal, gradients names one that is not declared, the space or the default is
+            wrong, or the name is taken.
     """
 
     def decorate(function: GeneratorFunction) -> GeneratorFunction:
@@ -254,8 +259,11 @@ def trainable(
             raise TypeError(f"{function!r} must be a generator function that yields its metrics once per epoch")
         if not metrics:
             raise ValueError(f"{function.__name__}: metrics is empty; name every metric that it yields")
+        unknown = [metric for metric in gradients if metric not in metrics]
+        if unknown:
+            raise ValueError(f"{function.__name__}: gradients names {unknown[0]!r}; name metrics that it declares")
         keeps = _mentions(function.__code__, "keep") if checkpoints is None else checkpoints
-        _add(function, Form.GENERATOR, metrics, space, default, name, keeps, folds)
+        _add(function, Form.GENERATOR, metrics, space, default, name, keeps, folds, tuple(gradients))
         return function
 
     return decorate
@@ -320,6 +328,7 @@ def _add(
     name: str | None,
     checkpoints: bool,
     folds: bool,
+    gradients: tuple[str, ...] = (),
 ) -> None:
     name = name or target.__name__
     for metric, goal in metrics.items():
@@ -334,7 +343,7 @@ def _add(
         raise ValueError(f"{_place(target)}: the name {name!r} is taken by {_place(taken.target)}; give another name=")
     goals = {metric: Goal(goal) for metric, goal in metrics.items()}
     summary = inspect.cleandoc(target.__doc__ or "").split("\n", 1)[0]
-    _registered[name] = Registration(name, target, form, summary, goals, drawn, default, checkpoints, folds)
+    _registered[name] = Registration(name, target, form, summary, goals, drawn, default, checkpoints, folds, gradients)
 
 
 def _place(target: Callable[..., Any]) -> str:
@@ -367,12 +376,12 @@ def loguniform(low: float, high: float, *, when: When | None = None) -> Paramete
 
 
 def quniform(low: float, high: float, step: float, *, when: When | None = None) -> ParameterSpec:
-    """A real number in [low, high], rounded to multiples of ``step``."""
+    """A multiple of ``step`` in [low, high]."""
     return _spec(Float(float(low), float(high), step=float(step)), when)
 
 
 def qloguniform(low: float, high: float, step: float, *, when: When | None = None) -> ParameterSpec:
-    """A real number in [low, high], low above 0, uniform in its logarithm, rounded to multiples of ``step``."""
+    """A multiple of ``step`` in [low, high], low above 0, nearest to a number that is uniform in its logarithm."""
     return _spec(Float(float(low), float(high), log=True, step=float(step)), when)
 
 
@@ -387,7 +396,7 @@ def lograndint(low: int, high: int, *, when: When | None = None) -> ParameterSpe
 
 
 def qrandint(low: int, high: int, step: int, *, when: When | None = None) -> ParameterSpec:
-    """An integer in [low, high), a multiple of ``step``."""
+    """A multiple of ``step`` in [low, high], ``high`` included as in Ray Tune unless ``step`` is 1."""
     return _spec(Integer(operator.index(low), operator.index(high), step=operator.index(step)), when)
 
 

@@ -7,7 +7,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from searchd import __version__
 from searchd.care.claim import check_complete, claimed
 from searchd.config import ServerSettings
 from searchd.datasets import DatasetCache
-from searchd.domain.errors import InvalidArgument, NotLeader
+from searchd.domain.draft import StudyDraft
+from searchd.domain.errors import InvalidArgument, NotLeader, Violation
+from searchd.domain.space import SearchSpace
 from searchd.domain.study import StudySpec
 from searchd.engines.ray.engine import RayEngine, RayEngineSettings
 from searchd.engines.ray.local import LocalCluster, LocalRay, LocalRaySettings
@@ -24,7 +26,9 @@ from searchd.ports.engine import CapacityChanged, EngineEvent
 from searchd.ports.scheduler import Scheduler
 from searchd.rpc.server import RpcServer
 from searchd.schedulers.factory import make_scheduler
+from searchd.schedulers.vendors import scheduler_violations
 from searchd.searchers.process import SearcherProcess
+from searchd.searchers.vendors import search_violations
 from searchd.service import Services
 from searchd.service.leaderboards import Leaderboards
 from searchd.service.loop import Loop
@@ -104,7 +108,13 @@ def _check_checkpoints(root: str) -> None:
 
 
 def _scheduler(spec: StudySpec) -> Scheduler:
-    return make_scheduler(spec.scheduler)
+    return make_scheduler(spec.scheduler, spec.seed, len(spec.ladder))
+
+
+def vendor_violations(draft: StudyDraft, space: SearchSpace) -> Iterator[Violation]:
+    """What is wrong with the vendors' algorithms that a draft names, for the space that is to be searched."""
+    yield from search_violations(draft.search, space)
+    yield from scheduler_violations(draft.scheduler, draft.mode)
 
 
 class _Server:
@@ -120,7 +130,7 @@ class _Server:
         datasets = DatasetCache(settings.cache, settings.data_roots)
         limits = settings.limits
         services = Services(
-            studies=Studies(self._store, self._loop, self._catalog, datasets, clock),
+            studies=Studies(self._store, self._loop, self._catalog, datasets, clock, vendor_violations),
             watches=Watches(self._store, self._loop, clock, limits.max_watches),
             trials=Trials(self._store, Storage(settings.storage)),
             leaderboards=Leaderboards(self._store),

@@ -10,6 +10,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, TPESampler
 
 from benchmarks.search.hyperopt_arm import HyperoptArm
 from benchmarks.search.tasks import Task, Values
+from searchd.domain.errors import InvalidStudy
 from searchd.domain.objective import Goal, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.search import Algorithm, Search
@@ -104,7 +105,7 @@ def _observed(number: TrialNumber, of: Suggestion, state: TrialState, values: Va
 def _single(algorithm: Algorithm, task: Task, seed: int, trials: int) -> SearcherArm | None:
     try:
         return SearcherArm(study(algorithm, task, seed, trials))
-    except ValueError:
+    except (ValueError, InvalidStudy):
         return None
 
 

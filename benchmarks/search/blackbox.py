@@ -1,15 +1,16 @@
 """Plain black-box search: ours against Optuna, hyperopt and chance on closed-form tasks.
 
-Regrets are divided by the mean of chance's at the same trial; an arm's area is the mean of that over a study's trials,
-and last_regret its end. A ratio searchd/PEER is the geometric mean over tasks of the peer's median area over ours, so
-more is better, with a bootstrap interval from ratio_low to ratio_high. A rank is an arm's among searchd and its peers,
-averaged over trials, seeds and tasks. wins, ties and losses count tasks by Wilcoxon's test over paired seeds at
-p < 0.05; wilcoxon_p is of all pairs together. An arm that is missing from a task refuses it. batch_N asks for N at once and tells
-them at once; async_N keeps N slots busy with trials of random length.
+Regrets are divided by the mean of chance's at the same trial; an arm's area is the mean of that over a study's
+trials, and last_regret its end. A ratio searchd/PEER is the geometric mean over tasks of the peer's median area over
+ours, so more is better, with a bootstrap interval from ratio_low to ratio_high; last_regret_ratio is the same of last
+regrets. A rank is an arm's among searchd and its peers, averaged over trials, seeds and tasks. wins, ties and losses
+count tasks by Wilcoxon's test over paired seeds at p < 0.05; wilcoxon_p is of all pairs together. An arm that is
+missing from a task refuses it. batch_N asks for N at once and tells them at once; async_N keeps N slots busy with
+trials of random length.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -22,6 +23,10 @@ from benchmarks.search.suite import BATCH, suite
 
 DISCRETE = ("categorical", "small")
 """Tasks whose configurations can be repeated; among reals none comes twice."""
+
+
+RESOLUTION = 1e-3
+"""Last regrets below this share of chance's are not told apart when they are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,18 @@ Outcomes = Mapping[Run, Outcome]
 def measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]:
     """Run every arm on every task, and those that users meet on many slots."""
     size = QUICK if quick else FULL
-    outcomes = played(planned(size))
+    return reported(played(planned(size)), size)
+
+
+def reported(outcomes: Outcomes, size: Size) -> tuple[Sequence[Ratio], Sequence[Figure]]:
+    """What the outcomes of all runs of that size say."""
     ratios, figures = _one_slot({run: outcome for run, outcome in outcomes.items() if run.slots == Slots()})
     for slots, _ in size.slots:
         found = _many_slots({run: outcome for run, outcome in outcomes.items() if run.slots == slots}, slots)
         ratios, figures = [*ratios, *found[0]], [*figures, *found[1]]
-    return ratios, figures
+    counts = [(f.name, getattr(size, f.name)) for f in fields(size) if f.name != "slots"]
+    counts += [(f"trials_{slots}", trials) for slots, trials in size.slots]
+    return ratios, [*figures, *(Figure(f"blackbox_{name}", count, "") for name, count in counts)]
 
 
 def planned(size: Size) -> list[Run]:
@@ -96,6 +107,8 @@ def _one_slot(outcomes: Outcomes) -> tuple[list[Ratio], list[Figure]]:
     figures = [
         Figure(f"{name}_{peer}", value, unit) for peer, found in peers.items() for name, value, unit in _details(found)
     ]
+    ends = _comparisons(curves, _lasts_above_resolution)
+    figures += [Figure(f"last_regret_ratio_{peer}", found.ratio, "x") for peer, found in ends.items()]
     ranks = _ranks(curves)
     others = [rank for arm, rank in ranks.items() if arm != OURS]
     figures += [Figure("anytime_rank_best_peer", min(others), "")]
@@ -129,21 +142,17 @@ def _many_slots(outcomes: Outcomes, slots: Slots) -> tuple[list[Ratio], list[Fig
 def _curves(outcomes: Outcomes) -> dict[str, dict[str, Array]]:
     """Regrets over chance's by task and arm, shape (n_seeds, n_trials), seeds in order. Trials at which chance was at
     the optimum in every seed are left out."""
-    curves: dict[str, dict[str, Array]] = {}
-    for task in dict.fromkeys(run.task for run in outcomes if run.arm == OURS):
-        found = {
-            arm: np.array([o.regrets for run, o in sorted_by_seed(outcomes) if (run.task, run.arm) == (task, arm)])
-            for arm in (OURS, *PEERS, *SINGLE)
-        }
-        chance = found["random"].mean(axis=0)
-        counted = chance > 0
-        curves[task] = {arm: f[:, counted] / chance[counted] for arm, f in found.items() if len(f)}
-    return curves
+    found: dict[str, dict[str, list[tuple[float, ...]]]] = {task: {} for task in suite(0)}
+    order = (OURS, *PEERS, *SINGLE)
+    for run, outcome in sorted(outcomes.items(), key=lambda item: (order.index(item[0].arm), item[0].seed)):
+        found[run.task].setdefault(run.arm, []).append(outcome.regrets)
+    return {task: _normalised({arm: np.array(of) for arm, of in arms.items()}) for task, arms in found.items() if arms}
 
 
-def sorted_by_seed(outcomes: Outcomes) -> list[tuple[Run, Outcome]]:
-    """Runs in the order of their seeds."""
-    return sorted(outcomes.items(), key=lambda found: found[0].seed)
+def _normalised(regrets: Mapping[str, Array]) -> dict[str, Array]:
+    chance = regrets["random"].mean(axis=0)
+    counted = chance > 0
+    return {arm: of[:, counted] / chance[counted] for arm, of in regrets.items()}
 
 
 def _areas(curve: Array) -> Array:
@@ -154,9 +163,15 @@ def _lasts(curve: Array) -> Array:
     return curve[:, -1]
 
 
-def _comparisons(curves: Mapping[str, Mapping[str, Array]]) -> dict[str, Comparison]:
+def _lasts_above_resolution(curve: Array) -> Array:
+    return np.maximum(curve[:, -1], RESOLUTION)
+
+
+def _comparisons(
+    curves: Mapping[str, Mapping[str, Array]], cell: Callable[[Array], Array] = _areas
+) -> dict[str, Comparison]:
     def of(arm: str) -> dict[str, Array]:
-        return {task: _areas(arms[arm]) for task, arms in curves.items() if arm in arms}
+        return {task: cell(arms[arm]) for task, arms in curves.items() if arm in arms}
 
     return {peer: compared(of(OURS), of(peer), np.random.default_rng(0)) for peer in PEERS}
 

@@ -60,7 +60,9 @@ def _list_lines(cards: Sequence[Trainable]) -> list[str]:
 def _card_lines(card: Trainable) -> list[str]:
     metrics = ", ".join(f"{name} ({goal})" for name, goal in card.metrics.items()) or "any"
     lines = [f"{card.name}   code {card.code}", *([card.description] if card.description else [])]
-    lines += [f"metrics: {metrics}", f"folds: {_yes(card.folds)}   can be paused: {_yes(card.checkpoints)}", ""]
+    lines += [f"metrics: {metrics}"]
+    lines += [f"gradients: {', '.join(card.gradients)}"] if card.gradients else []
+    lines += [f"folds: {_yes(card.folds)}   can be paused: {_yes(card.checkpoints)}", ""]
     columns = [Column("parameter"), Column("default", right=True), Column("space", cut=True), Column("when", cut=True)]
     default = card.default or {}
     rows = [

@@ -17,6 +17,7 @@ from searchd.client import BestConfig, Client, Entry, Leaderboard, StudyHandle
 from searchd.client.numbers import decimals_for, fixed
 from searchd.client.progress import header, ranking
 from searchd.client.troubles import Troubles
+from searchd.domain.study import Confirmed
 
 
 class ConfigFormat(StrEnum):
@@ -81,6 +82,8 @@ def remarks(found: BestConfig) -> list[str]:
     origin += [f"code {study.code[:4]}", f"seed {study.seed}"]
     decimals = decimals_for([entry.mean])
     figures = [f"selected {_with_error(entry, decimals)}"]
+    if found.confirmed is not None:
+        figures += _confirmed(found.confirmed, decimals)
     if found.default is not None:
         figures.append(f"default {_with_error(found.default, decimals)}")
     if found.gain is not None:
@@ -88,8 +91,20 @@ def remarks(found: BestConfig) -> list[str]:
         low, mean, high = (fixed(value, decimals) for value in (gain.low, gain.mean, gain.high))
         figures.append(f"gain {mean} [{low}, {high}]")
     notes = [f"tied with {', '.join(f'#{n}' for n in found.tied)}"] if found.tied else []
+    if found.optimism is not None:
+        notes.append(f"optimism {fixed(found.optimism, decimals)}")
     lines = [", ".join(origin), "   ".join(figures), "; ".join([*notes, *found.remarks])]
     return [f"# {line}" for line in lines if line]
+
+
+def _confirmed(confirmed: Confirmed, decimals: int) -> list[str]:
+    figures = []
+    if confirmed.mean is not None:
+        error = "" if confirmed.standard_error is None else f" ±{fixed(confirmed.standard_error, decimals)}"
+        figures.append(f"confirmed {fixed(confirmed.mean, decimals)}{error}")
+    if confirmed.test is not None:
+        figures.append(f"test {fixed(confirmed.test, decimals)}")
+    return figures
 
 
 def _handles(

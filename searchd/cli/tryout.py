@@ -86,7 +86,7 @@ def _try(
         data=fingerprint,
         evaluation=spec.evaluation,
         seed=spec.seed,
-        metrics=(spec.objective.metric,),
+        metrics=(spec.objective.metric, *spec.others),
     )
     try:
         tried = try_once(
@@ -146,6 +146,7 @@ def _card_of(found: "Registration") -> Card:
         checkpoints=found.checkpoints,
         folds=found.folds,
         code="",
+        gradients=found.gradients,
     )
 
 

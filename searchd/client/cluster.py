@@ -27,6 +27,7 @@ class Trainable(View):
         checkpoints: Whether fold runs can be paused and continued.
         folds: Whether it trains on given folds; else only on one hold-out split of its own.
         code: Fingerprint of its code.
+        gradients: Metrics whose derivatives by each of its continuous parameters it reports too.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Trainable(View):
     checkpoints: bool
     folds: bool
     code: str
+    gradients: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def read_trainable(message: trainable_service_pb2.Trainable) -> Trainable:
         checkpoints=message.checkpoints,
         folds=message.folds,
         code=message.code_fingerprint,
+        gradients=tuple(message.gradients),
         message=message,
     )
 

@@ -16,7 +16,7 @@ from searchd.domain.fidelity import Fidelity
 from searchd.domain.leaderboard import PairedDifference
 from searchd.domain.objective import Goal
 from searchd.domain.space import Parameters
-from searchd.domain.study import Progress, Resources, StudyName, StudyState
+from searchd.domain.study import Confirmed, Progress, Resources, StudyName, StudyState
 from searchd.domain.trial import Origin, TrialState
 from searchd.v1 import leaderboard_service_pb2, study_pb2, trial_pb2
 from searchd.wire.codec import decode_progress
@@ -213,6 +213,19 @@ class BestConfig(View):
     gain: PairedDifference | None
     tied: tuple[int, ...]
     remarks: tuple[str, ...]
+
+    @property
+    def confirmed(self) -> Confirmed | None:
+        """How it did on fresh splits and on the test rows; None if it was neither confirmed nor tested."""
+        return next((c for c in self.study.progress.confirmed if c.trial == self.best.trial.number), None)
+
+    @property
+    def optimism(self) -> float | None:
+        """What its score promised too much, by its confirmation: positive where it was too good to be true."""
+        found = self.confirmed
+        if found is None or found.mean is None:
+            return None
+        return self.study.goal.signed(found.selected) - self.study.goal.signed(found.mean)
 
 
 def _optional_moment(message: study_pb2.Study | trial_pb2.Trial, name: str) -> datetime | None:

@@ -1,10 +1,12 @@
 """An active study: its durable state as facts left it, and what is derived from that."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from searchd.conductor.follow_ups import FollowUps
 from searchd.conductor.standing import Standing
-from searchd.domain.evaluation import Score
+from searchd.domain.evaluation import TEST_FOLD, Score
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.measurement import Measurement, is_finite
 from searchd.domain.objective import Goal
@@ -80,6 +82,9 @@ class ActiveStudy:
         self.traces: dict[tuple[TrialNumber, int], Trace] = {}
         self.last_number = 0
         """The highest number of a trial; there is one for every number up to it."""
+        self.given = 0
+        """Trials that count in the budget: all but confirmations and tests."""
+        self.follow_ups = FollowUps(spec)
         self.next_number = TrialNumber(1)
         """The number to ask for next. Where a caller has enqueued trials meanwhile, a suggestion becomes a trial of a
         higher number than it was asked for."""
@@ -107,9 +112,8 @@ class ActiveStudy:
         self.serving: set[WorkerId] = set()
         self.segment_seconds: float | None = None
         self.epochs, self.full_epochs = progress.epochs, progress.full_epochs
-        self.train_seconds = progress.train_seconds
+        self.train_seconds, self.since_best = progress.train_seconds, progress.since_best
         self.search_log = progress.search_log
-        self.since_best = progress.since_best
         self.progress_stale = False
         self.stamp = 0
         """Which entry in its pool's line is the valid one."""
@@ -124,6 +128,10 @@ class ActiveStudy:
         if old is not None:
             self.counts[old.state] -= 1
         self.counts[trial.state] = self.counts.get(trial.state, 0) + 1
+        if trial.origin.repeats:
+            self.progress_stale = True
+            self._remember(trial, 0)
+            return
         for rung in range(old.rung if old else 0, trial.rung):
             self.rungs[rung] += 1
         best = self.standing.best
@@ -139,6 +147,8 @@ class ActiveStudy:
     def restore(self, trial: Trial) -> None:
         """Take in a stored trial at recovery; counts come from the stored progress."""
         self._remember(trial, 0)
+        if trial.origin.repeats:
+            return
         for rung, score in enumerate(trial.scores[: len(self.ladder) - 1]):
             climbed = trial.rung > rung + 1 or (trial.rung == rung + 1 and trial.state is TrialState.RUNNING)
             self.scheduler.recorded(trial.number, rung, self.goal.signed(score), climbed)
@@ -147,14 +157,10 @@ class ActiveStudy:
 
     def _remember(self, trial: Trial, considered: int) -> None:
         self.standing.consider(trial, considered)
-        if trial.state is TrialState.COMPLETED and trial.origin is not Origin.DEFAULT:
-            self.finishers += 1
-        if trial.state.ended and trial.rung >= len(self.ladder) - 1 and trial.origin is not Origin.DEFAULT:
-            self.contenders += 1
-        if trial.state is TrialState.RUNNING and trial.origin is not Origin.DEFAULT:
-            self.climbing.add(trial.number)
+        if trial.origin.repeats:
+            self.follow_ups.put(trial)
         else:
-            self.climbing.discard(trial.number)
+            self._remember_searched(trial)
         self.last_number = max(self.last_number, trial.number)
         self.next_number = TrialNumber(max(self.next_number, trial.number + 1))
         if not trial.state.ended:
@@ -163,6 +169,16 @@ class ActiveStudy:
         self.trials.pop(trial.number, None)
         for index in range(len(trial.fold_runs)):
             self.traces.pop((trial.number, index), None)
+
+    def _remember_searched(self, trial: Trial) -> None:
+        self.given += trial.number > self.last_number
+        searched = trial.origin is not Origin.DEFAULT
+        self.finishers += searched and trial.state is TrialState.COMPLETED
+        self.contenders += searched and trial.state.ended and trial.rung >= len(self.ladder) - 1
+        if searched and trial.state is TrialState.RUNNING:
+            self.climbing.add(trial.number)
+        else:
+            self.climbing.discard(trial.number)
 
     def measured(self, m: Measurement) -> None:
         """Apply MeasurementAdded; of a fold run the newest attempt counts."""
@@ -205,8 +221,18 @@ class ActiveStudy:
         return self.study.spec.objective.goal
 
     def index(self, repeat: int, fold: int) -> int:
-        """Place of a fold run in its trial."""
-        return repeat * self.folds_in_repeat + fold
+        """Place of a fold run in its trial; those of confirmations begin after the repeats of the search."""
+        if fold == TEST_FOLD:
+            return 0
+        repeats = self.study.spec.evaluation.repeats
+        return (repeat - repeats if repeat >= repeats else repeat) * self.folds_in_repeat + fold
+
+    def place(self, trial: Trial, index: int) -> tuple[int, int]:
+        """The (repeat, fold) of a trial's fold run."""
+        evaluation = self.study.spec.evaluation
+        if trial.origin is Origin.TEST:
+            return 0, TEST_FOLD
+        return evaluation.place(index + evaluation.fold_runs * (trial.origin is Origin.CONFIRMATION))
 
     def key(self, trial: Trial, run: FoldRun) -> FoldRunKey:
         """What engines know a fold run by."""
@@ -227,7 +253,9 @@ class ActiveStudy:
 
     def rung_of(self, trial: Trial) -> Fidelity:
         """The rung a trial is working on."""
-        return self.ladder[trial.rung]
+        if trial.origin is Origin.CONFIRMATION:
+            return self.study.spec.evaluation.confirming
+        return Fidelity(1, self.ladder[-1].epochs) if trial.origin is Origin.TEST else self.ladder[trial.rung]
 
     def target(self, trial: Trial) -> int:
         """Epochs to advance a fold run of the trial to: the rung's, or further where no decision needs a pause.
@@ -236,6 +264,8 @@ class ActiveStudy:
         it if need be, and the default configuration always climbs.
         """
         rung = trial.rung
+        if trial.origin.repeats:
+            return self.ladder[-1].epochs
         if self.climbs_at_once or trial.origin is Origin.DEFAULT:
             while rung + 1 < len(self.ladder) and self.ladder[rung].folds == 1:
                 rung += 1
@@ -253,17 +283,22 @@ class ActiveStudy:
         return patience is not None and self.since_best >= patience
 
     @property
+    def search_over(self) -> bool:
+        """Whether no new trial is to start although there may be more."""
+        return self.impatient or self.standing.on_target
+
+    @property
     def no_more_trials(self) -> bool:
         """Whether no new trial can come: the budget or the patience is used or the space exhausted, and nothing is on
         its way."""
-        if self.impatient:
+        if self.search_over:
             return True
         return (self.exhausted or self.trials_left <= 0) and not self.suggestions and not self.asked
 
     @property
     def trials_left(self) -> int:
         """Trials of the budget that do not exist and are not on their way; negative if too many are."""
-        return self.study.spec.budget.trials - self.last_number - len(self.suggestions) - self.asked
+        return self.study.spec.budget.trials - self.given - len(self.suggestions) - self.asked
 
     @property
     def slots_left(self) -> bool:
@@ -291,6 +326,7 @@ class ActiveStudy:
             worst=self.standing.worst,
             search_log=self.search_log,
             since_best=self.since_best,
+            confirmed=self.follow_ups.results(),
         )
 
     def remark(self, number: TrialNumber, remark: str) -> None:
@@ -300,14 +336,21 @@ class ActiveStudy:
             self.progress_stale = True
 
     def observe(self, trial: Trial) -> None:
-        """Note what the searcher should be told of a trial."""
-        if self.study.spec.search.algorithm.adaptive:
+        """Note what the searcher should be told of a trial: one that learns of all but repeats, any of what was asked
+        for by others."""
+        learns = self.study.spec.search.algorithm.adaptive and not trial.origin.repeats
+        if learns or trial.origin is Origin.REQUESTED:
             self.told[trial.number] = observation(trial)
 
 
 def code_of(active: ActiveStudy) -> tuple[str, str]:
     """The trainable and the fingerprint of its code: what is quarantined together."""
     return active.study.spec.trainable, active.study.code
+
+
+def observations(trials: Iterable[Trial]) -> tuple[Observation, ...]:
+    """What a searcher may know of trials; confirmations and tests are none of its business."""
+    return tuple(observation(trial) for trial in trials if not trial.origin.repeats)
 
 
 def observation(trial: Trial) -> Observation:
@@ -334,7 +377,7 @@ def opened(active: ActiveStudy, trial: Trial) -> Trial:
     rung = active.rung_of(trial)
     for index in range(rung.folds):
         if index >= len(trial.fold_runs):
-            repeat, fold = active.study.spec.evaluation.place(index)
+            repeat, fold = active.place(trial, index)
             trial = replace(trial, fold_runs=(*trial.fold_runs, FoldRun(repeat, fold)))
         elif trial.fold_runs[index].state is FoldRunState.WAITING and trial.fold_runs[index].epoch < rung.epochs:
             trial = trial.with_fold_run(index, replace(trial.fold_runs[index], state=FoldRunState.READY))

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from searchd.conductor import workers
-from searchd.conductor.active import ActiveStudy, observation, opened
+from searchd.conductor.active import ActiveStudy, observations, opened
 from searchd.conductor.cluster import IDLE_AFTER, Worker
 from searchd.conductor.dispatch import dispatch, expect_end, line_up
 from searchd.conductor.ending import BY_A_CALLER, WALL_TIME_OVER, conclude, keep_budget, stop
@@ -151,15 +151,17 @@ class Conductor:
         mind.attending = None
         self._answered.clear()
         self._deleted.clear()
-        for active in list(mind.dirty.values()):
-            if active.study.name in mind.studies:
-                line_up(mind, active)
-        dispatch(mind, now)
-        while mind.dirty:
+        while True:
+            for active in list(mind.dirty.values()):
+                if active.study.name in mind.studies:
+                    line_up(mind, active)
+            dispatch(mind, now)
             dirty, mind.dirty = mind.dirty, {}
             for active in dirty.values():
                 if active.study.name in mind.studies:
                     self._settle_study(active, now)
+            if not mind.dirty:
+                break
         for worker in mind.touched_workers.values():
             if worker.sequence > worker.acknowledged:
                 worker.acknowledged = worker.sequence
@@ -262,7 +264,7 @@ class Conductor:
         """Open the study's searcher and set its timer."""
         study = active.study
         known = trials or list(active.trials.values())
-        self._mind.command(OpenSearch(study.name, study.spec, tuple(observation(t) for t in known)))
+        self._mind.command(OpenSearch(study.name, study.spec, observations(known)))
         active.search_open = True
         self._watch_time(study)
         self._mind.dirty[study.name] = active
@@ -418,7 +420,7 @@ class Conductor:
         spec = active.study.spec
         if not (active.search_open and active.hands_out) or active.exhausted or self._mind.draining:
             return
-        if active.impatient:
+        if active.search_over:
             return
         ahead = AHEAD
         if spec.search.algorithm.adaptive:

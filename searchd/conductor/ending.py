@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from searchd.conductor.active import ActiveStudy
+from searchd.conductor.confirmation import follow_up
 from searchd.conductor.dispatch import pool_of
 from searchd.conductor.evaluation import end_trial, finishing
 from searchd.conductor.mind import Mind
@@ -39,11 +40,18 @@ def keep_budget(mind: Mind, active: ActiveStudy, now: datetime) -> None:
         return
     budget, gpus = active.study.spec.budget, active.study.spec.resources.gpus
     if active.standing.on_target:
-        stop(mind, active, TARGET_REACHED, now)
+        _close(mind, active, TARGET_REACHED, now)
     elif budget.gpu_hours is not None and active.train_seconds * gpus >= budget.gpu_hours * 3600:
         stop(mind, active, GPU_HOURS_USED, now)
     elif _hopeless(active):
         stop(mind, active, f"{NOTHING_WORKS}; {active.standing.commonest_failure()}", now)
+
+
+def _close(mind: Mind, active: ActiveStudy, reason: str, now: datetime) -> None:
+    """End the trials of the search; the study ends by itself then."""
+    for trial in list(active.trials.values()):
+        if not trial.origin.repeats:
+            mind.emit(TrialPut(end_trial(mind, active, trial, TrialState.CANCELLED, now, reason)))
 
 
 def _hopeless(active: ActiveStudy) -> bool:
@@ -67,7 +75,11 @@ def conclude(mind: Mind, active: ActiveStudy, now: datetime) -> None:
     for trial in list(active.trials.values()):
         mind.emit(TrialPut(end_trial(mind, active, trial, TrialState.STOPPED, now, "not promoted")))
     if active.rungs[-1]:
+        if follow_up(mind, active, now):
+            return
         why = "the search space is exhausted" if active.exhausted else ""
+        if active.standing.on_target:
+            why = TARGET_REACHED
         if active.impatient:
             why = f"patience is used: none of the last {active.since_best} trials was better"
         _end(mind, active, study.succeeded(now, why))
@@ -81,7 +93,7 @@ def _ended_early(active: ActiveStudy, now: datetime) -> Study:
     study = active.study
     if study.reason == BY_A_CALLER:
         return study.stopped(now)
-    if study.reason in (WALL_TIME_OVER, GPU_HOURS_USED, TARGET_REACHED) and active.rungs[-1]:
+    if study.reason in (WALL_TIME_OVER, GPU_HOURS_USED) and active.rungs[-1]:
         return study.succeeded(now, study.reason)
     return study.failed(now, study.reason)
 

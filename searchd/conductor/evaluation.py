@@ -162,7 +162,7 @@ def _gone_on(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Tr
     after = advance(mind, active, opened_again, now)
     if after.state is not TrialState.RUNNING or after.rung > trial.rung:
         return after
-    if active.study.spec.evaluation.racing is Racing.NONE:
+    if active.study.spec.evaluation.racing is Racing.NONE or trial.origin.repeats:
         due = opened_again is not trial
     else:
         due = not in_flight(after) and _next_ready(active, after) is not None
@@ -215,7 +215,7 @@ def advance(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Tri
         beside = [run.others_at(rung.epochs) for run in trial.fold_runs[: rung.folds]]
         others = tuple(map(statistics.fmean, zip(*beside, strict=True)))
         trial = trial.climbed(mean, others, keeps_limits(active.study.spec, others))
-        if trial.rung == len(active.ladder):
+        if trial.rung == len(active.ladder) or trial.origin.repeats:
             return end_trial(mind, active, trial, TrialState.COMPLETED, now)
         match _verdict(active, trial, mean):
             case Verdict.CLIMB:
@@ -242,7 +242,7 @@ def _verdict(active: ActiveStudy, trial: Trial, mean: float) -> Verdict:
 def _raced(mind: Mind, active: ActiveStudy, trial: Trial, scores: dict[int, float], now: datetime) -> Trial:
     """The trial, ended if its race is lost."""
     rule = active.study.spec.evaluation.racing
-    incumbent = active.standing.incumbents[trial.rung]
+    incumbent = active.standing.incumbents[trial.rung] if not trial.origin.repeats else None
     if (
         scores
         and rule is not Racing.NONE
@@ -287,7 +287,7 @@ def queued(active: ActiveStudy, trial: Trial, taken: int = 0) -> Trial:
     """Note that the trial's READY fold runs wait: all at once without a race, else one and the rest if slots idle.
     The first ``taken``, 0 or 1, are about to be handed out."""
     waiting = sum(run.state is FoldRunState.READY for run in trial.fold_runs)
-    if active.study.spec.evaluation.racing is Racing.NONE:
+    if active.study.spec.evaluation.racing is Racing.NONE or trial.origin.repeats:
         active.ready.extendleft([trial.number] * (waiting - taken))
     elif waiting:
         active.ready.extendleft([trial.number] * (1 - taken))
@@ -309,7 +309,7 @@ def has_work(active: ActiveStudy) -> bool:
         active.hands_out
         and (
             active.ready
-            or (active.suggestions and not active.impatient)
+            or (active.suggestions and not active.search_over)
             or active.extra
             or active.scheduler.promotable() is not None
             or (finishing(active) and active.scheduler.best_paused() is not None)
@@ -370,7 +370,7 @@ def _promoted(mind: Mind, active: ActiveStudy, now: datetime) -> Trial | None:
 
 
 def _new(active: ActiveStudy, now: datetime) -> Trial | None:
-    if not active.suggestions or active.impatient:
+    if not active.suggestions or active.search_over:
         return None
     suggestion = active.suggestions.popleft()
     number = TrialNumber(active.last_number + 1)

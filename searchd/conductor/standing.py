@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from searchd.domain.fidelity import Ladder
 from searchd.domain.leaderboard import rung_scores
 from searchd.domain.objective import dominates, signed_values
+from searchd.domain.space import Parameters
 from searchd.domain.study import Best, FrontPoint, Progress, StudySpec
 from searchd.domain.trial import Origin, Trial, TrialNumber, TrialState, objective_values
 
@@ -19,6 +20,15 @@ class Incumbent:
     scores: tuple[float, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trial at the top rung that may be the one to choose."""
+
+    trial: TrialNumber
+    score: float
+    parameters: Parameters
+
+
 class Standing:
     """Taken in trial by trial, in any order and as often as one likes; starts from what is stored."""
 
@@ -26,6 +36,10 @@ class Standing:
         self._spec = spec
         self._ladder = ladder
         self.incumbents: list[Incumbent | None] = [None] * len(ladder)
+        self.candidates: list[Candidate] = []
+        """The best trials at the top rung that keep all limits, best first, as many as may be confirmed."""
+        self.default: Candidate | None = None
+        """The default configuration, if it has completed the top rung."""
         self.best = progress.best
         self.default_score = progress.default_score
         self.on_target = False
@@ -60,8 +74,10 @@ class Standing:
         """Compare with the best of a rung; of equals the lower number wins, so that the order does not matter."""
         mean = trial.scores[rung]
         top = rung == len(self._ladder) - 1
+        candidate = Candidate(trial.number, mean, trial.parameters)
         if top and trial.origin is Origin.DEFAULT:
             self.default_score = mean
+            self.default = candidate
         if not trial.feasible:
             return
         incumbent = self.incumbents[rung]
@@ -70,10 +86,18 @@ class Standing:
             if scores is not None:
                 self.incumbents[rung] = Incumbent(trial.number, mean, scores)
         if top:
+            self._rank(candidate)
             if self.best is None or self._beats(trial, mean, self.best.trial, self.best.score):
                 self.best = Best(trial.number, mean)
             self.on_target = self.on_target or self._reaches_targets(trial)
             self._consider_front(trial)
+
+    def _rank(self, candidate: Candidate) -> None:
+        confirm, goal = self._spec.evaluation.confirm, self._spec.objective.goal
+        ranked = [known for known in self.candidates if known.trial != candidate.trial]
+        ranked.append(candidate)
+        ranked.sort(key=lambda known: (-goal.signed(known.score), known.trial))
+        self.candidates = ranked[: confirm.top if confirm is not None else 1]
 
     def _beats(self, trial: Trial, mean: float, other: int, other_mean: float) -> bool:
         goal = self._spec.objective.goal

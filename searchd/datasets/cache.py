@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from searchd.datasets import inspection, reading, source, splits
 from searchd.datasets.loaded import Array, LoadedDataset
 from searchd.domain.errors import InvalidStudy, SearchdError
-from searchd.domain.evaluation import Evaluation
+from searchd.domain.evaluation import TEST_FOLD, Evaluation
 from searchd.domain.study import Dataset
 from searchd.ports.catalog import Inspection
 
@@ -103,7 +103,7 @@ class DatasetCache:
             dataset: The dataset.
             evaluation: Folds or hold-out, kind of split, and its seed.
             repeat: From 0.
-            fold: From 0; 0 for a hold-out.
+            fold: From 0; 0 for a hold-out; TEST_FOLD for the rows that the dataset sets aside.
             fingerprint: What the dataset's fingerprint must be; empty admits any.
 
         Raises:
@@ -112,9 +112,12 @@ class DatasetCache:
             ValueError: the dataset cannot be split so.
         """
         data = self.load(dataset, fingerprint)
-        how = (evaluation.split, evaluation.folds, evaluation.folds or evaluation.holdout, evaluation.split_seed)
+        test = dataset.test
+        how = (evaluation.split, evaluation.folds, evaluation.folds or evaluation.holdout, evaluation.split_seed, test)
+        if fold == TEST_FOLD and test is not None:
+            return self._splits.get((data.fingerprint, how, fold), lambda: (splits.tested(data, evaluation, test),))[0]
         key = (data.fingerprint, how, repeat)
-        return self._splits.get(key, lambda: splits.compute(data, evaluation, repeat))[fold]
+        return self._splits.get(key, lambda: splits.compute(data, evaluation, repeat, test))[fold]
 
     def inspect(self, dataset: Dataset, evaluation: Evaluation) -> Inspection:
         """What is wrong with the dataset and how it is to be split; see the Datasets port."""
@@ -127,7 +130,7 @@ class DatasetCache:
         if sensible:
             found += inspection.of_rows(data, dataset, evaluation)
         if sensible and not found:
-            found += inspection.of_split(evaluation, lambda: splits.compute(data, evaluation, 0))
+            found += inspection.of_split(evaluation, lambda: splits.compute(data, evaluation, 0, dataset.test))
         return Inspection(data.fingerprint, len(data), tuple(found), classification=data.task == "classification")
 
     def _open(self, key: str, found: source.Source, dataset: Dataset) -> LoadedDataset:

@@ -1,7 +1,7 @@
 """A dataset as trainables see it, and its form on disk: one ``.npy`` file per array beside ``meta.json``."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +45,11 @@ class LoadedDataset:
     def __len__(self) -> int:
         """Number of rows."""
         return int(self.y.shape[0])
+
+    def only(self, rows: Array) -> "LoadedDataset":
+        """What splits need of some of the rows: the target and the optional columns; the features stay as they are."""
+        parts = {name: array[rows] for name in OPTIONAL_ARRAYS if (array := getattr(self, name)) is not None}
+        return replace(self, y=self.y[rows], **parts)
 
     @property
     def images(self) -> Array:

@@ -30,6 +30,7 @@ class Card:
         checkpoints: Whether a fold run can be paused and continued.
         folds: Whether it can train on a given fold; else only on one hold-out split of its own.
         code: Fingerprint of its code (12 hex digits).
+        gradients: Metrics whose derivatives by each of its continuous parameters it reports too.
     """
 
     name: str
@@ -41,3 +42,4 @@ class Card:
     checkpoints: bool
     folds: bool
     code: str
+    gradients: tuple[str, ...] = ()

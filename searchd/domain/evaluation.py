@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from searchd.domain.fidelity import Fidelity, Ladder
 
+TEST_FOLD = -1
+"""The fold of a test: all rows of the folds train, those that were set aside validate."""
+
 
 class Racing(StrEnum):
     """Whether the remaining folds of a rung are worth running, decided after each fold."""
@@ -88,3 +91,9 @@ class Evaluation:
     def place(self, index: int) -> tuple[int, int]:
         """The (repeat, fold) of the fold run at ``index``: all folds of repeat 0 first."""
         return divmod(index, max(self.folds, 1))
+
+    @property
+    def confirming(self) -> Fidelity:
+        """The fidelity of a confirmation: all its fresh repeats."""
+        repeats = self.confirm.repeats if self.confirm is not None else 0
+        return Fidelity(max(self.folds, 1) * repeats, self.epochs)

@@ -100,7 +100,7 @@ class BestConfig:
     remarks: tuple[str, ...]
 
 
-def corrected_standard_error(values: Sequence[float], folds: int) -> float | None:
+def corrected_standard_error(values: Sequence[float], folds: float) -> float | None:
     """Standard error of a cross-validated mean: s * sqrt(1/n + 1/(folds - 1)), or None for fewer than 2 values.
 
     Folds share training rows, so the plain s / sqrt(n) is too small. Nadeau and Bengio, "Inference for the
@@ -108,11 +108,28 @@ def corrected_standard_error(values: Sequence[float], folds: int) -> float | Non
 
     Args:
         values: Scores, shape (n_fold_runs,).
-        folds: Folds of one repeat, at least 2.
+        folds: Folds of one repeat, at least 2; of a hold-out the reciprocal of its share.
     """
     if len(values) < 2 or folds < 2:
         return None
     return statistics.stdev(values) * math.sqrt(1 / len(values) + 1 / (folds - 1))
+
+
+def shrunk_means(means: Sequence[float], errors: Sequence[float]) -> tuple[float, ...]:
+    """Means moved towards their grand mean by as much as their noise suggests; shape (n_candidates,).
+
+    Efron and Morris, "Data Analysis Using Stein's Estimator and its Generalizations", JASA 70, 1975: the variance
+    between candidates is what of the means' variance their standard errors do not explain.
+
+    Args:
+        means: One mean per candidate, at least one.
+        errors: The standard error of each, 0 or more.
+    """
+    grand = statistics.fmean(means)
+    noise = statistics.fmean(error**2 for error in errors)
+    between = max(statistics.variance(means) - noise, 0.0) if len(means) > 1 else 0.0
+    weights = [between / (between + error**2) if between else 0.0 for error in errors]
+    return tuple(grand + weight * (mean - grand) for mean, weight in zip(means, weights, strict=True))
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], folds: int, goal: Goal) -> PairedDifference | None:

@@ -13,7 +13,7 @@ from searchd.domain.fidelity import Ladder, derived_ladder
 from searchd.domain.objective import Limit, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.search import Algorithm, Prior, Search
-from searchd.domain.space import Choice, Parameters, SearchSpace
+from searchd.domain.space import Parameters, SearchSpace
 
 StudyName = NewType("StudyName", str)
 """Full resource name: ``projects/{project}/studies/{study}``."""
@@ -134,8 +134,7 @@ class StudySpec:
         the limits, and the gradients that a gradient search goes by."""
         names = [o.metric for o in self.objectives] + [limit.metric for limit in self.limits]
         if self.search.algorithm is Algorithm.GRADIENT:
-            numeric = [p.name for p in self.space.parameters if not isinstance(p.domain, Choice)]
-            names += [gradient_name(self.objective.metric, name) for name in numeric]
+            names += [gradient_name(self.objective.metric, p.name) for p in self.space.continuous()]
         return tuple(dict.fromkeys(name for name in names if name != self.objective.metric))
 
     @property
@@ -218,6 +217,27 @@ class Best:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """How a trial did when its configuration was evaluated once more.
+
+    Attributes:
+        trial: The trial that was the candidate.
+        selected: The mean that it was chosen by.
+        mean: Mean over the fresh fold runs; None if they failed or are not through.
+        standard_error: Its corrected standard error; None with fewer than 2 fold runs.
+        shrunk: The mean, moved towards that of all candidates by as much as the noise suggests; None without a mean.
+        test: Score on the rows that were set aside; None without.
+    """
+
+    trial: int
+    selected: float
+    mean: float | None = None
+    standard_error: float | None = None
+    shrunk: float | None = None
+    test: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FrontPoint:
     """A trial of the Pareto front: its values, in the objectives' order and own signs."""
 
@@ -242,6 +262,7 @@ class Progress:
             with one objective.
         worst: The worst value of each objective among trials at the top rung, in the objectives' order; empty with one.
         search_log: What the searcher chose and why, oldest first.
+        confirmed: The candidates that are or were evaluated once more, the winner first.
         since_best: Trials that have ended since the best one did, or since the beginning.
     """
 
@@ -257,6 +278,7 @@ class Progress:
     worst: tuple[float, ...] = ()
     search_log: tuple[str, ...] = ()
     since_best: int = 0
+    confirmed: tuple[Confirmed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

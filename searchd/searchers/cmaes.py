@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from cmaes import CMA, get_warm_start_mgd
 
-from searchd.domain.space import Choice, Domain, Float, Parameters, ParameterValue
+from searchd.domain.space import Choice, Parameters
 from searchd.domain.study import StudySpec
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.searcher import Observation, Suggestion
 from searchd.searchers.chance import seed_of, uniforms
+from searchd.searchers.coordinates import Coordinates
 from searchd.searchers.distinct import Novelty
 from searchd.searchers.generations import Generations
 from searchd.searchers.standing import Standing, Standings
@@ -36,7 +37,7 @@ Place = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class CmaesSearcher:
-    """CMA-ES over the quantiles of numeric parameters.
+    """CMA-ES over numeric parameters, each on its own scale.
 
     A generation ends when enough of its trials have a result; those still running then count no more, and of more
     than enough some evenly spaced in rank are taken. Generations are at least as large as the study has slots. Only
@@ -55,10 +56,10 @@ class CmaesSearcher:
             ValueError: the study has several objectives, or its space a choice or a condition.
         """
         refuse(spec)
-        self._space = spec.space
+        self._coordinates = Coordinates(spec.space)
+        self._dimensions = len(self._coordinates.axes)
         self._seed = spec.seed
-        self._free = [i for i, p in enumerate(spec.space.parameters) if p.domain.at(0) != p.domain.at(1 - 2**-53)]
-        usual = 4 + math.floor(3 * math.log(max(len(self._free), 1)))
+        usual = 4 + math.floor(3 * math.log(max(self._dimensions, 1)))
         self._size = max(usual, min(spec.budget.slots or 0, spec.budget.trials // TRIALS_PER_GENERATION))
         self._standings = Standings(spec)
         self._results: dict[TrialNumber, Standing] = {}
@@ -86,7 +87,7 @@ class CmaesSearcher:
     def suggest(self, number: TrialNumber) -> Suggestion | None:
         """The configuration for trial ``number``, which counts as pending from now on; None if a discrete space is
         used up."""
-        optimizer = self._advanced() if self._free else None
+        optimizer = self._advanced() if self._dimensions else None
         drawn: list[tuple[Parameters, list[float]]] = []
 
         def propose(attempt: int) -> Parameters:
@@ -101,7 +102,7 @@ class CmaesSearcher:
         if proposal is None:
             return None
         place = next((place for parameters, place in drawn if parameters == proposal), None) or self._place(proposal)
-        note = self._generations.note(number, self._reached, at=place) if self._free else ""
+        note = self._generations.note(number, self._reached, at=place) if self._dimensions else ""
         self.tell([Observation(number, proposal, TrialState.PENDING, note=note)])
         return Suggestion(proposal, note)
 
@@ -124,7 +125,7 @@ class CmaesSearcher:
             self._optimizer.tell([(np.array(self._places[n]), float(rank)) for rank, n in ranked])
             if self._optimizer.should_stop():
                 self._restarts += 1
-                self._optimizer = self._begun(uniforms(self._seed, 0, len(self._free), self._restarts), SPREAD)
+                self._optimizer = self._begun(uniforms(self._seed, 0, self._dimensions, self._restarts), SPREAD)
 
     def _best_known(self) -> list[TrialNumber]:
         ranked = self._ranked(self._results)
@@ -143,29 +144,22 @@ class CmaesSearcher:
     def _started(self, known: Sequence[TrialNumber]) -> CMA:
         places = [np.array(self._places[number]) for number in known]
         if len(places) < 2:
-            return self._begun(places[0] if places else np.full(len(self._free), 0.5), SPREAD)
+            return self._begun(places[0] if places else np.full(self._dimensions, 0.5), SPREAD)
         mean, sigma, covariance = get_warm_start_mgd([(place, 0.0) for place in places], gamma=1.0)
         return self._begun(mean, sigma, covariance)
 
     def _begun(self, mean: Sequence[float] | Place, sigma: float, covariance: Place | None = None) -> CMA:
-        bounds = np.tile([0.0, 1.0], (len(self._free), 1))
+        bounds = np.tile([0.0, 1.0], (self._dimensions, 1))
         size = self._size * 2**self._restarts
         return CMA(np.clip(mean, 0, 1), sigma, bounds, population_size=size, cov=covariance, seed=0)
 
     def _configuration(self, place: Sequence[float]) -> Parameters:
-        quantiles = [0.0] * len(self._space.parameters)
-        for index, x in zip(self._free, place, strict=True):
-            quantiles[index] = min(max(x, 0.0), 1 - 2**-53)
-        return self._space.draw(quantiles)
+        return self._coordinates.outward(dict(zip(self._coordinates.axes, place, strict=True)))
 
     def _place(self, parameters: Parameters) -> list[float] | None:
         """Where a configuration lies; None if it is outside the space."""
-        space = self._space.parameters
-        if set(parameters) != set(self._space.names()):
-            return None
-        if not all(p.domain.contains(parameters[p.name]) for p in space):
-            return None
-        return [quantile(space[i].domain, parameters[space[i].name]) for i in self._free]
+        inner = self._coordinates.inward(parameters)
+        return None if inner is None else [float(inner[label]) for label in self._coordinates.axes]
 
 
 def refuse(spec: StudySpec) -> None:
@@ -188,12 +182,3 @@ def refuse(spec: StudySpec) -> None:
                 f"cmaes needs every parameter in every trial, and {parameter.name} depends on a condition; "
                 "remove the condition, or set search.algorithm to tpe"
             )
-
-
-def quantile(domain: Domain, value: ParameterValue) -> float:
-    """The middle of the quantiles at which a numeric domain has a value that it contains, in [0, 1]."""
-    if isinstance(domain, Choice):
-        return 0.5
-    inside = value if isinstance(domain, Float) else value + 0.5
-    scale = math.log if domain.log else float
-    return min(max((scale(inside) - scale(domain.low)) / (scale(domain.high) - scale(domain.low)), 0.0), 1.0)

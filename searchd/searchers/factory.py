@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 
+from searchd.domain.errors import InvalidStudy
 from searchd.domain.search import Algorithm
 from searchd.domain.study import StudySpec
 from searchd.ports.searcher import Searcher
+from searchd.searchers.coordinates import Coordinates
 from searchd.searchers.grid import GridSearcher
 from searchd.searchers.random import RandomSearcher
+from searchd.searchers.replayed import ReplayedSearcher
+from searchd.searchers.vendors import search_violations
 
 
 def standing_still() -> float:
@@ -23,12 +27,13 @@ def make_searcher(spec: StudySpec, seconds: Callable[[], float] = standing_still
         seconds: A steady clock, for searchers that mind how long they take.
 
     Raises:
+        InvalidStudy: the study names a vendor's algorithm that is not known, not installed, or cannot search its space.
         ValueError: grid search over a space with a continuous parameter, or CMA-ES over one with a choice or a
             condition, or for several objectives.
     """
     match spec.search.algorithm:
         case Algorithm.GRID:
-            return GridSearcher(spec.space, spec.search.default_first)
+            return GridSearcher(spec.space)
         case Algorithm.RANDOM:
             return RandomSearcher(spec.space, spec.seed)
         case Algorithm.SOBOL:
@@ -59,8 +64,31 @@ def make_searcher(spec: StudySpec, seconds: Callable[[], float] = standing_still
             from searchd.searchers.evolution import EvolutionSearcher  # noqa: PLC0415  # Optuna
 
             return EvolutionSearcher(spec)
+        case Algorithm.HYPEROPT_TPE | Algorithm.HYPEROPT_ANNEAL | Algorithm.RAY:
+            return _vendors_searcher(spec)
+        case Algorithm.GRADIENT:
+            from searchd.searchers.gradient import GradientSearcher  # noqa: PLC0415  # SciPy again
+
+            return GradientSearcher(spec)
         case _:
             raise ValueError(f"{spec.search.algorithm} is not built yet")
+
+
+def _vendors_searcher(spec: StudySpec) -> Searcher:
+    violations = tuple(search_violations(spec.search, spec.space))
+    if violations:
+        raise InvalidStudy(violations)
+    coordinates = Coordinates(spec.space)
+    goal = spec.objective.goal
+    if spec.search.algorithm is Algorithm.RAY:
+        from searchd.searchers.ray_tune import RayModel  # noqa: PLC0415  # 2 seconds and 100 MB
+
+        return ReplayedSearcher(
+            coordinates, spec.seed, RayModel(spec.search.ray, coordinates.axes, goal, spec.budget.trials)
+        )
+    from searchd.searchers.hyperopt import HyperoptModel  # noqa: PLC0415  # nearly as long
+
+    return ReplayedSearcher(coordinates, spec.seed, HyperoptModel(spec.search.algorithm, coordinates.axes, goal))
 
 
 def import_vendors() -> None:

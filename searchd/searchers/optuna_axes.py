@@ -7,7 +7,6 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from searchd.domain.space import Choice, Domain, Float, Integer, Parameters, ParameterValue, SearchSpace
-from searchd.searchers.lattice import Options, steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +71,25 @@ def _axis(domain: Domain) -> Axis:
     match domain:
         case Choice():
             # The options themselves may be lists or objects, which Optuna's categories cannot be.
-            options = Options(domain.options)
-            return Axis(CategoricalDistribution(tuple(range(options.count))), options.position, options.value)
+            of = domain.levels
+            return Axis(CategoricalDistribution(tuple(range(of.count))), of.position, of.value)
         case Integer() | Float():
             return _log_axis(domain) if domain.log else _linear_axis(domain)
 
 
 def _linear_axis(domain: Integer | Float) -> Axis:
-    of = steps(domain)
+    of = domain.levels
     if of is None:
         return Axis(FloatDistribution(domain.low, domain.high), _within(domain), _real(domain))
     return Axis(IntDistribution(0, of.count - 1), of.position, of.value)
 
 
 def _log_axis(domain: Integer | Float) -> Axis:
-    of = steps(domain)
+    of = domain.levels
     if of is None:
         return Axis(FloatDistribution(domain.low, domain.high, log=True), _within(domain), _real(domain))
     if isinstance(domain, Integer) and domain.step == 1:
-        return Axis(IntDistribution(domain.low, domain.high - 1, log=True), _within(domain), int)
+        return Axis(IntDistribution(of.low, of.top, log=True), _within(domain), int)
     return Axis(FloatDistribution(of.low, of.top, log=True), _within(domain), lambda inner: of.value(of.nearest(inner)))
 
 

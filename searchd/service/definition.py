@@ -1,30 +1,42 @@
 """From a draft to a definition: fill in what the trainable and the data decide, and find everything that is wrong."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from searchd.domain.card import Card
-from searchd.domain.checks import algorithm_violations, draft_violations, merged
+from searchd.domain.checks import algorithm_violations, constrained_violations, draft_violations, merged
+from searchd.domain.constraints import with_fixed
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidStudy, Violation
 from searchd.domain.evaluation import Split
 from searchd.domain.fidelity import derived_ladder
 from searchd.domain.objective import Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
-from searchd.domain.space import Parameter, SearchSpace
+from searchd.domain.search import Algorithm
+from searchd.domain.space import SearchSpace
 from searchd.domain.study import Budget, StudySpec
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import Node
 
+VendorCheck = Callable[[StudyDraft, SearchSpace], Iterable[Violation]]
+"""What is wrong with the vendors' algorithms that a draft names, for the space that is to be searched."""
+
+
+def any_vendor(draft: StudyDraft, space: SearchSpace) -> Iterable[Violation]:  # noqa: ARG001  # a VendorCheck
+    """Finds nothing wrong, where nobody knows the vendors."""
+    return ()
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a definition is checked against: the trainables, the inspected dataset (None without one), the cluster."""
+    """What a definition is checked against: the trainables, the inspected dataset (None without one), the cluster, and
+    what is known of vendors."""
 
     cards: Mapping[str, Card]
     inspection: Inspection | None
     nodes: Sequence[Node]
+    vendors: VendorCheck = any_vendor
 
 
 def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) -> StudySpec:
@@ -42,7 +54,9 @@ def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) 
     unknown = () if card is not None else (_unknown_trainable(draft.trainable, around.cards),)
     data = () if around.inspection is None else around.inspection.violations
     fitting = () if card is None else _against_card(draft, card)
-    violations = merged(found, unknown, draft_violations(draft), fitting, data, _against_cluster(draft, around.nodes))
+    named = around.vendors(draft, draft.space if draft.space.parameters or card is None else card.space)
+    cluster = _against_cluster(draft, around.nodes)
+    violations = merged(found, unknown, draft_violations(draft), fitting, named, data, cluster)
     if card is None or violations:
         raise InvalidStudy(violations)
     return _completed(draft, card, around.inspection)
@@ -51,12 +65,10 @@ def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) 
 def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> StudySpec:
     evaluation = replace(draft.evaluation, split=chosen_split(draft, inspection))
     objectives = draft.objectives or (Objective(*next(iter(card.metrics.items()))),)
-    space = draft.space if draft.space.parameters else card.space
-    space = SearchSpace(tuple(p for p in space.parameters if p.name not in draft.fixed))
     return StudySpec(
         trainable=draft.trainable,
         objectives=objectives,
-        space=_without_fixed(space, draft),
+        space=with_fixed(_space(draft, card), draft.fixed),
         dataset=draft.dataset,
         fixed=draft.fixed,
         seed=draft.seed,
@@ -73,19 +85,11 @@ def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> 
     )
 
 
-def _without_fixed(space: SearchSpace, draft: StudyDraft) -> SearchSpace:
-    """Drop conditions on fixed parameters: those that hold need no asking, and what cannot hold is no parameter."""
-    kept: list[Parameter] = []
-    gone: set[str] = set()
-    for parameter in space.parameters:
-        on_fixed = [c for c in parameter.when if c.parameter in draft.fixed]
-        if any(draft.fixed[c.parameter] not in c.values for c in on_fixed) or any(
-            c.parameter in gone for c in parameter.when
-        ):
-            gone.add(parameter.name)
-            continue
-        kept.append(replace(parameter, when=tuple(c for c in parameter.when if c not in on_fixed)))
-    return SearchSpace(tuple(kept))
+def _space(draft: StudyDraft, card: Card) -> SearchSpace:
+    """The parameters that the study gives, else those of the trainable, to which a study may add constraints."""
+    if draft.space.parameters:
+        return draft.space
+    return replace(card.space, constraints=(*card.space.constraints, *draft.space.constraints))
 
 
 def _climbs(draft: StudyDraft) -> bool:
@@ -102,8 +106,8 @@ def _scheduler(draft: StudyDraft, card: Card) -> Scheduler:
     if scheduler is None:
         scheduler = Scheduler(SchedulerAlgorithm.ASHA if climbs else SchedulerAlgorithm.NONE)
     if not climbs:
-        scheduler = replace(scheduler, algorithm=SchedulerAlgorithm.NONE)
-    mode = draft.mode
+        scheduler = replace(scheduler, algorithm=SchedulerAlgorithm.NONE, ray="")
+    mode = SchedulerMode.STOPPING if scheduler.algorithm is SchedulerAlgorithm.RAY else draft.mode
     if mode is None:
         mode = SchedulerMode.PROMOTION if card.checkpoints or top.epochs == 1 else SchedulerMode.STOPPING
     return replace(scheduler, mode=mode)
@@ -155,12 +159,32 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
     if not draft.space.parameters:
         free = tuple(p for p in card.space.parameters if p.name not in draft.fixed)
         yield from algorithm_violations(SearchSpace(free), draft.search.algorithm)
+        yield from constrained_violations(_space(draft, card), draft)
+    if draft.search.algorithm is Algorithm.GRADIENT:
+        yield from _without_gradients(draft, card)
     if not card.checkpoints and _pauses(_scheduler(draft, card), draft):
         yield Violation(
             "scheduler.mode",
             f"{card.name} keeps no checkpoints, so a paused trial would be lost",
             "use mode: stopping, a ladder that climbs by folds only, or ctx.keep in the trainable",
         )
+
+
+def _without_gradients(draft: StudyDraft, card: Card) -> Iterator[Violation]:
+    """What leaves a search by gradients without any, or what it does not heed."""
+    otherwise = "use another search.algorithm, such as bayesian"
+    metric = draft.objectives[0].metric if draft.objectives else next(iter(card.metrics), "")
+    if not card.gradients:
+        yield Violation("search.algorithm", f"{card.name} reports no gradients", otherwise)
+    elif metric in card.metrics and metric not in card.gradients:
+        message = f"{card.name} reports no gradients of {metric!r}"
+        yield Violation("objectives[0].metric", message, f"choose {' or '.join(card.gradients)}, or {otherwise}")
+    space = draft.space if draft.space.parameters else card.space
+    if all(p.name in draft.fixed for p in space.continuous()):
+        message = "has no continuous parameter for a search by gradients to take steps in"
+        yield Violation("search_space", message, f"give one a uniform or loguniform domain, or {otherwise}")
+    if draft.limits or draft.space.constraints:
+        yield Violation("constraints", "a search by gradients does not heed any", f"leave them out, or {otherwise}")
 
 
 def _against_cluster(draft: StudyDraft, nodes: Sequence[Node]) -> Iterator[Violation]:

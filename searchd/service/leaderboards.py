@@ -1,6 +1,7 @@
 """Leaderboards and the best configuration."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from searchd.domain.errors import NoCompleteTrial
@@ -56,7 +57,7 @@ class Leaderboards:
 
     def _best(self, name: StudyName) -> BestConfig:
         study = self._store.study(name)
-        ranked = self._store.ranked(name, COMPARED)
+        ranked = self._winner_first(study, self._store.ranked(name, COMPARED))
         entries = [entry for entry in leaderboard(study, ranked).entries if entry.rank]
         if not entries:
             raise NoCompleteTrial(name)
@@ -71,6 +72,12 @@ class Leaderboards:
             tied=tuple(entry.trial.number for entry in entries[1:] if entry.tied),
             remarks=self._remarks(study, best),
         )
+
+    def _winner_first(self, study: Study, ranked: Sequence[Trial]) -> list[Trial]:
+        """The trials with the one that was confirmed best before the others."""
+        winners = [c.trial for c in study.progress.confirmed[:1] if c.mean is not None]
+        chosen = [self._store.trial(study.name, TrialNumber(number)) for number in winners]
+        return [*chosen, *(trial for trial in ranked if trial.number not in winners)]
 
     def _default(self, study: Study, entries: list[Entry]) -> Entry | None:
         if study.progress.default_score is None:
@@ -88,6 +95,8 @@ class Leaderboards:
     @staticmethod
     def _remarks(study: Study, best: Entry) -> tuple[str, ...]:
         remarks = edge_remarks(study.spec.space, best.trial.parameters)
+        if not best.trial.feasible:
+            remarks = ("no trial keeps all limits", *remarks)
         if study.spec.evaluation.score is Score.BEST:
             remarks += ("scores are each fold's best epoch, which is optimistic",)
         return remarks

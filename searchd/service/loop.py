@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from searchd.conductor.active import observation
+from searchd.conductor.active import observations
 from searchd.conductor.conductor import Conductor
 from searchd.conductor.messages import (
     Answer,
@@ -467,7 +467,7 @@ class Loop:
         except SearchdError as error:
             self.post(SearchFailed(study, str(error)))
             return
-        self._searchers.perform(OpenSearch(study, active.study.spec, tuple(observation(t) for t in trials)))
+        self._searchers.perform(OpenSearch(study, active.study.spec, observations(trials)))
         self.post(SearchReopened(study))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:

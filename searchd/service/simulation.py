@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from searchd.conductor.active import observation
+from searchd.conductor.active import observations
 from searchd.conductor.conductor import Conductor
 from searchd.conductor.messages import (
     Answer,
@@ -174,6 +174,6 @@ class Simulation:
     def _reopen(self, study: StudyName) -> None:
         if self._searchers is not None:
             spec = self.store.study(study).spec
-            known = tuple(observation(trial) for trial in all_trials(self.store, study))
+            known = observations(all_trials(self.store, study))
             self._searchers.perform(OpenSearch(study, spec, known))
             self.post(SearchReopened(study))

@@ -24,7 +24,7 @@ from searchd.domain.trial import Origin, Trial
 from searchd.ports.catalog import Catalog, Datasets, Inspection
 from searchd.ports.clock import Clock
 from searchd.ports.store import Store
-from searchd.service.definition import Surroundings, chosen_split, define
+from searchd.service.definition import Surroundings, VendorCheck, any_vendor, chosen_split, define
 from searchd.service.desk import remembered
 from searchd.service.loop import Loop
 from searchd.service.warmth import named, unknown_studies, warmth
@@ -33,12 +33,21 @@ from searchd.service.warmth import named, unknown_studies, warmth
 class Studies:
     """Use cases of studies."""
 
-    def __init__(self, store: Store, loop: Loop, catalog: Catalog, datasets: Datasets, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        loop: Loop,
+        catalog: Catalog,
+        datasets: Datasets,
+        clock: Clock,
+        vendors: VendorCheck = any_vendor,
+    ) -> None:
         self._store = store
         self._loop = loop
         self._catalog = catalog
         self._datasets = datasets
         self._clock = clock
+        self._vendors = vendors
         self._numbers: dict[tuple[str, str], int] = {}
 
     async def create(
@@ -86,7 +95,7 @@ class Studies:
             inspection = await asyncio.to_thread(self._inspected, draft, draft.dataset)
         nodes = self._loop.conductor.mind.cluster.nodes
         unknown = await asyncio.to_thread(lambda: list(unknown_studies(self._store, project, draft.warm_start)))
-        spec = define(draft, (*violations, *unknown), Surroundings(cards, inspection, nodes))
+        spec = define(draft, (*violations, *unknown), Surroundings(cards, inspection, nodes, self._vendors))
         name = study_name(project, study_id) if study_id else await self._free_name(project, spec.trainable)
         card = cards[spec.trainable]
         default = None

@@ -1111,6 +1111,55 @@ class FrontPoint(google.protobuf.message.Message):
 global___FrontPoint = FrontPoint
 
 @typing.final
+class Confirmed(google.protobuf.message.Message):
+    """How a trial did when its configuration was evaluated once more, on fresh splits and with fresh seeds."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRIAL_FIELD_NUMBER: builtins.int
+    SELECTED_FIELD_NUMBER: builtins.int
+    MEAN_FIELD_NUMBER: builtins.int
+    STANDARD_ERROR_FIELD_NUMBER: builtins.int
+    SHRUNK_FIELD_NUMBER: builtins.int
+    TEST_FIELD_NUMBER: builtins.int
+    trial: builtins.int
+    """Number of the trial that was the candidate."""
+    selected: builtins.float
+    """The mean that it was chosen by."""
+    mean: builtins.float
+    """Mean over the fresh fold runs; unset if they failed or are not through. What the selection promised too much is the
+    optimism: selected minus mean, for a metric to maximise.
+    """
+    standard_error: builtins.float
+    """Its Nadeau-Bengio corrected standard error; unset with fewer than 2 fold runs."""
+    shrunk: builtins.float
+    """The mean moved towards that of all candidates by as much as the noise suggests; the winner is chosen by it."""
+    test: builtins.float
+    """Score on the rows that were set aside by dataset.test."""
+    def __init__(
+        self,
+        *,
+        trial: builtins.int = ...,
+        selected: builtins.float = ...,
+        mean: builtins.float | None = ...,
+        standard_error: builtins.float | None = ...,
+        shrunk: builtins.float | None = ...,
+        test: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_mean", b"_mean", "_shrunk", b"_shrunk", "_standard_error", b"_standard_error", "_test", b"_test", "mean", b"mean", "shrunk", b"shrunk", "standard_error", b"standard_error", "test", b"test"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_mean", b"_mean", "_shrunk", b"_shrunk", "_standard_error", b"_standard_error", "_test", b"_test", "mean", b"mean", "selected", b"selected", "shrunk", b"shrunk", "standard_error", b"standard_error", "test", b"test", "trial", b"trial"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_mean", b"_mean"]) -> typing.Literal["mean"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_shrunk", b"_shrunk"]) -> typing.Literal["shrunk"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_standard_error", b"_standard_error"]) -> typing.Literal["standard_error"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_test", b"_test"]) -> typing.Literal["test"] | None: ...
+
+global___Confirmed = Confirmed
+
+@typing.final
 class StudyProgress(google.protobuf.message.Message):
     """How far a study is."""
 
@@ -1145,6 +1194,7 @@ class StudyProgress(google.protobuf.message.Message):
     WORST_FIELD_NUMBER: builtins.int
     SEARCH_LOG_FIELD_NUMBER: builtins.int
     SINCE_BEST_FIELD_NUMBER: builtins.int
+    CONFIRMED_FIELD_NUMBER: builtins.int
     best_trial: builtins.int
     """Number of the best trial at the top rung; unset while there is none."""
     best_score: builtins.float
@@ -1181,6 +1231,10 @@ class StudyProgress(google.protobuf.message.Message):
     def search_log(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """What the searcher chose and why, oldest first."""
 
+    @property
+    def confirmed(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Confirmed]:
+        """The candidates that are or were evaluated once more, the winner first."""
+
     def __init__(
         self,
         *,
@@ -1197,9 +1251,10 @@ class StudyProgress(google.protobuf.message.Message):
         worst: collections.abc.Iterable[builtins.float] | None = ...,
         search_log: collections.abc.Iterable[builtins.str] | None = ...,
         since_best: builtins.int = ...,
+        confirmed: collections.abc.Iterable[global___Confirmed] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_best_score", b"_best_score", "_best_trial", b"_best_trial", "_default_score", b"_default_score", "best_score", b"best_score", "best_trial", b"best_trial", "default_score", b"default_score"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_best_score", b"_best_score", "_best_trial", b"_best_trial", "_default_score", b"_default_score", "best_score", b"best_score", "best_trial", b"best_trial", "busy", b"busy", "default_score", b"default_score", "epochs", b"epochs", "front", b"front", "full_epochs", b"full_epochs", "rungs", b"rungs", "search_log", b"search_log", "since_best", b"since_best", "train_seconds", b"train_seconds", "trials", b"trials", "worst", b"worst"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_best_score", b"_best_score", "_best_trial", b"_best_trial", "_default_score", b"_default_score", "best_score", b"best_score", "best_trial", b"best_trial", "busy", b"busy", "confirmed", b"confirmed", "default_score", b"default_score", "epochs", b"epochs", "front", b"front", "full_epochs", b"full_epochs", "rungs", b"rungs", "search_log", b"search_log", "since_best", b"since_best", "train_seconds", b"train_seconds", "trials", b"trials", "worst", b"worst"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_best_score", b"_best_score"]) -> typing.Literal["best_score"] | None: ...
     @typing.overload

@@ -81,6 +81,7 @@ class Trainable(google.protobuf.message.Message):
     CHECKPOINTS_FIELD_NUMBER: builtins.int
     FOLDS_FIELD_NUMBER: builtins.int
     CODE_FINGERPRINT_FIELD_NUMBER: builtins.int
+    GRADIENTS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Registered name."""
     description: builtins.str
@@ -105,6 +106,10 @@ class Trainable(google.protobuf.message.Message):
     def default_parameters(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, searchd.v1.study_pb2.ParameterValue]:
         """Default configuration; empty if it declares none."""
 
+    @property
+    def gradients(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Metrics whose derivatives by each of its continuous parameters it reports too."""
+
     def __init__(
         self,
         *,
@@ -117,9 +122,10 @@ class Trainable(google.protobuf.message.Message):
         checkpoints: builtins.bool = ...,
         folds: builtins.bool = ...,
         code_fingerprint: builtins.str = ...,
+        gradients: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["search_space", b"search_space"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["checkpoints", b"checkpoints", "code_fingerprint", b"code_fingerprint", "default_parameters", b"default_parameters", "description", b"description", "folds", b"folds", "form", b"form", "metrics", b"metrics", "name", b"name", "search_space", b"search_space"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checkpoints", b"checkpoints", "code_fingerprint", b"code_fingerprint", "default_parameters", b"default_parameters", "description", b"description", "folds", b"folds", "form", b"form", "gradients", b"gradients", "metrics", b"metrics", "name", b"name", "search_space", b"search_space"]) -> None: ...
 
 global___Trainable = Trainable
 

@@ -21,6 +21,7 @@ def encode_card(card: Card) -> trainable_service_pb2.Trainable:
         checkpoints=card.checkpoints,
         folds=card.folds,
         code_fingerprint=card.code,
+        gradients=card.gradients,
     )
 
 
@@ -45,4 +46,5 @@ def decode_card(message: trainable_service_pb2.Trainable) -> Card:
         checkpoints=message.checkpoints,
         folds=message.folds,
         code=message.code_fingerprint,
+        gradients=tuple(message.gradients),
     )

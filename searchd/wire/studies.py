@@ -9,7 +9,7 @@ from searchd.domain.fidelity import Fidelity
 from searchd.domain.objective import Goal, Objective
 from searchd.domain.scheduler import Scheduler
 from searchd.domain.search import Search
-from searchd.domain.study import Best, Dataset, FrontPoint, Progress, Study, StudyName, StudySpec, StudyState
+from searchd.domain.study import Best, Confirmed, Dataset, FrontPoint, Progress, Study, StudyName, StudySpec, StudyState
 from searchd.v1 import study_pb2
 from searchd.wire.drafts import decode_draft
 from searchd.wire.spaces import encode_space
@@ -148,6 +148,29 @@ def encode_progress(progress: Progress) -> study_pb2.StudyProgress:
         worst=progress.worst,
         search_log=progress.search_log,
         since_best=progress.since_best,
+        confirmed=map(_confirmed, progress.confirmed),
+    )
+
+
+def _confirmed(confirmed: Confirmed) -> study_pb2.Confirmed:
+    return study_pb2.Confirmed(
+        trial=confirmed.trial,
+        selected=confirmed.selected,
+        mean=confirmed.mean,
+        standard_error=confirmed.standard_error,
+        shrunk=confirmed.shrunk,
+        test=confirmed.test,
+    )
+
+
+def _decode_confirmed(message: study_pb2.Confirmed) -> Confirmed:
+    return Confirmed(
+        trial=message.trial,
+        selected=message.selected,
+        mean=message.mean if message.HasField("mean") else None,
+        standard_error=message.standard_error if message.HasField("standard_error") else None,
+        shrunk=message.shrunk if message.HasField("shrunk") else None,
+        test=message.test if message.HasField("test") else None,
     )
 
 
@@ -166,6 +189,7 @@ def decode_progress(message: study_pb2.StudyProgress) -> Progress:
         worst=tuple(message.worst),
         search_log=tuple(message.search_log),
         since_best=message.since_best,
+        confirmed=tuple(map(_decode_confirmed, message.confirmed)),
     )
 
 

@@ -19,6 +19,7 @@ def card_to_json(card: Card) -> dict[str, Any]:
         "checkpoints": card.checkpoints,
         "folds": card.folds,
         "code": card.code,
+        "gradients": list(card.gradients),
     }
 
 
@@ -34,6 +35,7 @@ def card_from_json(document: dict[str, Any]) -> Card:
         document["checkpoints"],
         document["folds"],
         document["code"],
+        tuple(document["gradients"]),
     )
 
 

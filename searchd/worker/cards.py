@@ -58,6 +58,7 @@ def _card(registration: Registration, code: str) -> Card:
         registration.checkpoints,
         registration.folds,
         code,
+        registration.gradients,
     )
 
 

@@ -4,6 +4,8 @@ import hashlib
 import pickle
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _SEED_BITS = 31  # fits numpy's 32 bits and C's int
@@ -49,6 +51,17 @@ def restore_states(saved: bytes) -> None:
         torch.set_rng_state(_tensor(torch, states["torch"]))
         if "cuda" in states and torch.cuda.is_available() and torch.cuda.device_count() == len(states["cuda"]):
             torch.cuda.set_rng_state_all([_tensor(torch, state) for state in states["cuda"]])
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The generators seeded with ``seed``, in [0, 2**32), for as long as the context lasts; then as they were."""
+    saved = save_states()
+    try:
+        seed_everything(seed, "cpu")
+        yield
+    finally:
+        restore_states(saved)
 
 
 def _tensor(torch: Any, state: bytes) -> Any:

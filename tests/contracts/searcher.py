@@ -49,15 +49,26 @@ MIXED = SearchSpace(
     )
 )
 
+CONSTRAINED = SearchSpace(
+    (
+        Parameter("units_1", Choice((16, 32, 64, 128))),
+        Parameter("units_2", Integer(16, 128, step=16)),
+        Parameter("kind", Choice(("a", "b"))),
+        Parameter("depth", Integer(1, 5), (Condition("kind", ("b",)),)),
+    ),
+    ("units_2 <= units_1", "depth * units_1 <= 64 or kind == 'a'"),
+)
+"""units_2 takes 1, 2, 4 or 8 values, and depth 4, 2, 1 or none below them: 15 + 4 + 4 + 4 = 27 configurations."""
 
-def spec(algorithm: Algorithm, space: SearchSpace, seed: int = 7, goal: Goal = Goal.MAXIMIZE) -> StudySpec:
+
+def spec(algorithm: Algorithm | Search, space: SearchSpace, seed: int = 7, goal: Goal = Goal.MAXIMIZE) -> StudySpec:
     """A study that is searched by an algorithm."""
     return StudySpec(
         trainable="t",
         objectives=(Objective("accuracy", goal),),
         space=space,
         seed=seed,
-        search=Search(algorithm, False),
+        search=algorithm if isinstance(algorithm, Search) else Search(algorithm, False),
     )
 
 
@@ -94,10 +105,11 @@ def key(parameters: Parameters) -> str:
 
 
 class SearcherContract:
-    """Subclass with the fixture ``algorithm``, and ``spaces`` and ``discrete`` if it cannot search all."""
+    """Subclass with the fixture ``algorithm``, and ``spaces``, ``discrete`` and ``constrained`` if it cannot search
+    all."""
 
     @pytest.fixture
-    def algorithm(self) -> Algorithm:
+    def algorithm(self) -> Algorithm | Search:
         raise NotImplementedError
 
     @pytest.fixture
@@ -109,6 +121,11 @@ class SearcherContract:
     def discrete(self) -> SearchSpace:
         """A space of 64 configurations."""
         return DISCRETE
+
+    @pytest.fixture
+    def constrained(self) -> SearchSpace:
+        """A space of 27 configurations that its constraints allow."""
+        return CONSTRAINED
 
     def live(self, searcher: Searcher, numbers: range) -> list[Observation]:
         """Ask, then tell, one trial after the other, ending in states of all kinds."""
@@ -158,6 +175,22 @@ class SearcherContract:
         searcher = make_searcher(spec(algorithm, discrete))
         given = [suggested(searcher, n) for n in range(1, 65)]
         assert len({key(g) for g in given if g is not None}) == 64
+
+    def test_meets_constraints_until_nothing_is_left(self, algorithm: Algorithm, constrained: SearchSpace) -> None:
+        """Of a constrained discrete space every allowed configuration comes once, and then none, while it learns."""
+        searcher = make_searcher(spec(algorithm, constrained))
+        told = self.live(searcher, range(1, 41))
+        assert all(constrained.allows(o.parameters) for o in told)
+        assert len(told) == len({key(o.parameters) for o in told}) == 27
+
+    def test_gives_nothing_that_another_trial_has(self, algorithm: Algorithm, discrete: SearchSpace) -> None:
+        """The default configuration and those that a caller asked for are not proposed again, and none is lost."""
+        lived = [p for n in (3, 9) if (p := suggested(make_searcher(spec(algorithm, discrete)), n)) is not None]
+        searcher = make_searcher(spec(algorithm, discrete))
+        searcher.tell([observed(n, p, None, TrialState.PENDING) for n, p in enumerate(lived, start=1)])
+        given = [key(p) for n in range(3, 70) if (p := suggested(searcher, n)) is not None]
+        assert len(set(given)) == len(given) == 64 - len({key(p) for p in lived})
+        assert not {key(p) for p in lived} & set(given)
 
     def test_survives_what_it_did_not_propose(self, algorithm: Algorithm, spaces: Sequence[SearchSpace]) -> None:
         """A default configuration outside the space, with parameters too many or too few, changes nothing."""

@@ -78,6 +78,14 @@ def test_a_default_may_name_what_is_not_searched() -> None:
     assert registered()["more"].space.names() == ("lr",)
 
 
+def test_gradients_are_of_declared_metrics() -> None:
+    """A trainable may declare that it reports a metric's derivatives; of an unknown metric it cannot."""
+    trainable(metrics=LOSS, name="steep", gradients=["loss"])(one)
+    assert registered()["steep"].gradients == ("loss",)
+    with pytest.raises(ValueError, match="one: gradients names 'los'; name metrics that it declares"):
+        trainable(metrics=LOSS, name="blunt", gradients=["los"])(one)
+
+
 def test_checkpoints_follow_from_the_code_unless_declared() -> None:
     """Calling ctx.keep, also in a function inside, means checkpoints; a declaration has the last word."""
 

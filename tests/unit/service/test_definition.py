@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidStudy, Violation
 from searchd.domain.evaluation import Evaluation, Split
 from searchd.domain.fidelity import Fidelity
-from searchd.domain.objective import Goal, Objective
+from searchd.domain.objective import Goal, Limit, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
@@ -18,6 +19,7 @@ from searchd.domain.study import Budget, Dataset, Resources, StudySpec
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import Node
 from searchd.service.definition import Surroundings, define
+from searchd.wiring import vendor_violations
 
 CARD = Card(
     name="torch_cnn",
@@ -106,6 +108,17 @@ def test_fixed_parameters_leave_the_default_space() -> None:
     assert [(p.name, p.when) for p in held.space.parameters] == [("lr", ()), ("momentum", ())]
     gone = _define(replace(DRAFT, fixed={"optimizer": "adam", "dropout": 0.2}))
     assert gone.space.names() == ("lr",)
+
+
+def test_constraints_go_with_either_space() -> None:
+    """A study may constrain its own space or the trainable's, with fixed values written out, and mistakes are found."""
+    constrained = replace(DRAFT, space=SearchSpace((), ("momentum * lr < most", "lr < 0.05")), fixed={"most": 0.1})
+    free = replace(CARD, default=None)
+    around = replace(AROUND, cards={"torch_cnn": replace(free, default={"lr": 0.01, "optimizer": "adam", "most": 1})})
+    assert _define(constrained, around).space == replace(CARD.space, constraints=("momentum * lr < 0.1", "lr < 0.05"))
+    assert _paths(replace(DRAFT, space=SearchSpace((), ("momentun < 1",)))) == ["constraints[0]"]
+    assert _paths(replace(DRAFT, space=SearchSpace((), ("lr > 1",)))) == ["constraints"]
+    assert _paths(replace(DRAFT, space=SearchSpace(CARD.space.parameters, ("lr > 1",)))) == ["constraints"]
 
 
 BAD = replace(
@@ -224,6 +237,44 @@ def test_grid_over_an_interval_is_refused_unless_it_is_fixed() -> None:
     assert _define(replace(draft, fixed={"lr": 0.5}), around).space.names() == ("n",)
 
 
+STEEP = replace(CARD, metrics={"loss": Goal.MINIMIZE, "accuracy": Goal.MAXIMIZE}, gradients=("loss",))
+CLIMBED = Search(Algorithm.GRADIENT)
+LOSS = Objective("loss", Goal.MINIMIZE)
+COUNT = SearchSpace((Parameter("lr", Float(0.0, 1.0, step=0.1)), Parameter("optimizer", Choice(("sgd", "adam")))))
+
+
+def test_a_search_by_gradients_keeps_those_of_the_continuous_parameters() -> None:
+    """With a trainable that declares them, the study keeps the derivatives of its objective; one beside the other."""
+    spec = _define(replace(DRAFT, search=CLIMBED), replace(AROUND, cards={"torch_cnn": STEEP}))
+    assert spec.others == ("d loss/d lr", "d loss/d momentum")
+
+
+@pytest.mark.parametrize(
+    ("change", "card", "paths"),
+    [
+        ({}, CARD, ["search.algorithm"]),
+        ({"objectives": (Objective("accuracy", Goal.MAXIMIZE),)}, STEEP, ["objectives[0].metric"]),
+        ({"space": COUNT}, STEEP, ["search_space"]),
+        ({"fixed": {"lr": 0.1, "momentum": 0.9}}, STEEP, ["search_space"]),
+        ({"limits": (Limit("accuracy", at_least=0.9),)}, STEEP, ["constraints"]),
+        ({"space": replace(CARD.space, constraints=("momentum <= lr",))}, STEEP, ["constraints"]),
+    ],
+)
+def test_what_a_search_by_gradients_cannot_follow_is_refused(
+    change: dict[str, Any], card: Card, paths: list[str]
+) -> None:
+    """No gradients, none of the objective, no continuous parameter or constraints: each is named, with a remedy."""
+    around = replace(AROUND, cards={"torch_cnn": card})
+    assert _paths(replace(DRAFT, search=CLIMBED, **change), around) == paths
+
+
+def test_a_search_by_gradients_follows_one_objective() -> None:
+    """Two objectives are refused."""
+    objectives = (LOSS, Objective("accuracy", Goal.MAXIMIZE))
+    around = replace(AROUND, cards={"torch_cnn": STEEP})
+    assert "search.algorithm" in _paths(replace(DRAFT, search=CLIMBED, objectives=objectives), around)
+
+
 def test_ray_tune_forms_take_any_names() -> None:
     """A trainable that declares nothing takes any parameter and metric, but needs them written, and has no folds."""
     space = SearchSpace((Parameter("width", Integer(1, 9)),))
@@ -254,3 +305,25 @@ def test_resources_must_fit_a_node(resources: Resources, paths: list[str]) -> No
     else:
         assert _define(draft).resources == resources
     assert _define(draft, replace(AROUND, nodes=())).resources == resources
+
+
+def test_what_vendors_are_named_is_checked_where_they_are_known() -> None:
+    """A definition that names Ray Tune's algorithms wrongly is told so at once, for the space that will be searched."""
+    around = replace(AROUND, vendors=vendor_violations)
+    scheduler = Scheduler(SchedulerAlgorithm.RAY, ray="pbt")
+    draft = replace(DRAFT, search=Search(Algorithm.RAY, ray="hyperopd"), scheduler=scheduler, evaluation=CLIMBING)
+    assert sorted(_paths(draft, around)) == ["scheduler.algorithm", "search.algorithm"]
+    unknown = replace(draft, trainable="nothing_like_it")
+    assert {"trainable", "search.algorithm"} <= set(_paths(unknown, around))
+    numbers = replace(DRAFT, search=Search(Algorithm.RAY, ray="bayesopt"))
+    assert "search_space.optimizer.choice" in _paths(numbers, around)
+
+
+def test_schedulers_of_ray_tune_stop() -> None:
+    """They get the mode that needs no checkpoints, whatever the trainable can do; promotion is refused."""
+    around = replace(AROUND, vendors=vendor_violations)
+    draft = replace(DRAFT, scheduler=Scheduler(SchedulerAlgorithm.RAY, ray="asha"), evaluation=Evaluation(epochs=9))
+    assert _define(draft, around).scheduler.mode is SchedulerMode.STOPPING
+    assert _define(replace(draft, trainable="forgetful"), around).scheduler.mode is SchedulerMode.STOPPING
+    assert _paths(replace(draft, mode=SchedulerMode.PROMOTION), around) == ["scheduler.mode"]
+    assert _define(replace(draft, evaluation=Evaluation()), around).scheduler.ray == ""

@@ -19,6 +19,7 @@ from searchd.domain.space import Choice, Condition, Domain, Float, Integer, Para
 from searchd.domain.study import (
     Best,
     Budget,
+    Confirmed,
     Dataset,
     FrontPoint,
     Progress,
@@ -173,6 +174,9 @@ progresses = st.builds(
     worst=st.lists(numbers, max_size=3).map(tuple),
     search_log=st.lists(texts, max_size=2).map(tuple),
     since_best=counts,
+    confirmed=st.lists(st.builds(Confirmed, counts, numbers, *(st.none() | numbers for _ in range(4))), max_size=2).map(
+        tuple
+    ),
 )
 studies = st.builds(
     Study,
@@ -273,4 +277,5 @@ cards = st.builds(
     checkpoints=st.booleans(),
     folds=st.booleans(),
     code=texts,
+    gradients=st.lists(names, max_size=2).map(tuple),
 )

@@ -30,6 +30,7 @@ MODULE = """
             "kind": choice(["a", 1, None]), "depth": grid([1, 2], when={"kind": ["a"]}),
         },
         default={"width": 8, "rate": 0.5, "kind": 1},
+        gradients=["accuracy"],
     )
     def my_net(ctx):
         '''Nets. And more.
@@ -60,7 +61,7 @@ def test_a_card_tells_what_the_author_declared(tmp_path: Path) -> None:
         Parameter("depth", Choice((1, 2), grid=True), (Condition("kind", ("a",)),)),
     )
     assert card.default == {"width": 8, "rate": 0.5, "kind": 1}
-    assert (card.checkpoints, card.folds) == (True, True)
+    assert (card.checkpoints, card.folds, card.gradients) == (True, True, ("accuracy",))
     assert len(card.code) == 12
     assert "my_module" not in sys.modules
 
