@@ -13,8 +13,9 @@ from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Float, Parameter, SearchSpace
 from searchd.domain.study import Budget, StudySpec
 from searchd.domain.trial import TrialNumber, TrialState
-from searchd.ports.searcher import Observation, Searcher, Suggestion
+from searchd.ports.searcher import Ask, Observation, OpenSearch, Searcher, Suggested, Suggestion, Tell
 from searchd.searchers.bayesian import MANY, BayesianSearcher, choice
+from searchd.searchers.host import Desk
 from searchd.searchers.random import RandomSearcher
 from tests.contracts.searcher import SeededSearcherContract
 
@@ -206,3 +207,19 @@ def test_an_exhausted_space_is_the_end() -> None:
 
     searcher = BayesianSearcher(study(), Empty, Clock(), has_torch=True)
     assert searcher.suggest(TrialNumber(1)) is None
+
+
+def test_the_desk_lends_its_clock() -> None:
+    """A study at a desk by whose clock each suggestion takes 2 s steps down after a few trials of 1 s."""
+    clock = Clock()
+    clock.step = 2.0
+    desk = Desk(clock)
+    desk.handle(OpenSearch("s", study()))
+    remarks = []
+    for number in range(1, 8):
+        answer = desk.handle(Ask("s", (TrialNumber(number),)))
+        assert isinstance(answer, Suggested)
+        desk.handle(Tell("s", (ended(number, answer.suggestions[0], 0.5, 0.1 * number, seconds=1.0),)))
+        remarks.append(answer.suggestions[0].remark)
+    assert remarks[0].startswith("GP: ")
+    assert remarks[-1].startswith("TPE: gp took 2 s per suggestion")
