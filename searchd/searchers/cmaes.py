@@ -22,7 +22,7 @@ from searchd.searchers.distinct import Novelty
 from searchd.searchers.generations import Generations
 from searchd.searchers.standing import Standing, Standings
 
-SPREAD = 0.25
+SPREAD = 0.2
 """Standard deviation of a first generation, as a share of each parameter's own scale."""
 
 KNOWN_SHARE = 10

@@ -18,10 +18,10 @@ from searchd.searchers.chance import uniforms
 from searchd.searchers.optuna import ModelSearcher, Propose
 from searchd.searchers.optuna_trials import Partial, View
 
-BEST = 150
+BEST = 100
 """With more results than this and ``RECENT``, this many of the best are shown,"""
 
-RECENT = 350
+RECENT = 300
 """and this many of the others, the latest: fitting takes the cube of their number."""
 
 

@@ -174,7 +174,7 @@ def test_all_mistakes_are_found_at_once() -> None:
 
 @pytest.mark.parametrize("algorithm", Algorithm)
 def test_grid_values_and_continua_go_with_some_algorithms(algorithm: Algorithm) -> None:
-    """Grid values go with grid and random, a continuum with all but grid, a choice with all but CMA-ES, others with all."""
+    """Grid values go with grid and random, continua with all but grid, choices with all but CMA-ES, others all."""
     space = _space(Choice((1, 2), grid=True), Float(0, 1), Choice((1, 2)), Integer(0, 3), Float(0, 1, step=0.5))
     paths = [v.path for v in algorithm_violations(space, algorithm)]
     expected = {
