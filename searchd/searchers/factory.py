@@ -1,5 +1,8 @@
 """Which class searches for which algorithm. Vendors are imported when a study first needs them."""
 
+from collections.abc import Callable
+from importlib.util import find_spec
+
 from searchd.domain.errors import InvalidStudy
 from searchd.domain.search import Algorithm
 from searchd.domain.study import StudySpec
@@ -11,8 +14,17 @@ from searchd.searchers.replayed import ReplayedSearcher
 from searchd.searchers.vendors import search_violations
 
 
-def make_searcher(spec: StudySpec) -> Searcher:
+def standing_still() -> float:
+    """A clock by which asking takes no time, for simulation and tests."""
+    return 0.0
+
+
+def make_searcher(spec: StudySpec, seconds: Callable[[], float] = standing_still) -> Searcher:
     """A searcher for a study, told nothing yet.
+
+    Args:
+        spec: The study.
+        seconds: A steady clock, for searchers that mind how long they take.
 
     Raises:
         InvalidStudy: the study names a vendor's algorithm that is not known, not installed, or cannot search its space.
@@ -28,11 +40,19 @@ def make_searcher(spec: StudySpec) -> Searcher:
             from searchd.searchers.sobol import SobolSearcher  # noqa: PLC0415  # SciPy takes a second to import
 
             return SobolSearcher(spec.space, spec.seed)
-        case Algorithm.TPE | Algorithm.BAYESIAN:
+        case Algorithm.BAYESIAN:
+            from searchd.searchers.bayesian import BayesianSearcher  # noqa: PLC0415  # only chooses among the others
+
+            return BayesianSearcher(spec, make_searcher, seconds, find_spec("torch") is not None)
+        case Algorithm.TPE:
             from searchd.searchers.tpe import TpeSearcher  # noqa: PLC0415  # so do Optuna and SciPy
 
             return TpeSearcher(spec)
         case Algorithm.GP:
+            if spec.search.cost_aware:
+                from searchd.searchers.cost import CostAwareGpSearcher  # noqa: PLC0415  # Optuna
+
+                return CostAwareGpSearcher(spec)
             from searchd.searchers.gp import GpSearcher  # noqa: PLC0415  # Optuna
 
             return GpSearcher(spec)
