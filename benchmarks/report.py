@@ -46,7 +46,8 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number of this machine and run; ``unit`` is for reading, the name says it too."""
+    """A number of this machine and run; ``unit`` is for reading, the name says it too. One that is named
+    ``title/row/column`` is a cell of a grid."""
 
     name: str
     value: float
@@ -64,16 +65,82 @@ class Report:
     remarks: tuple[str, ...] = ()
 
 
+Grid = dict[str, dict[str, float]]
+"""Values by row and column."""
+
+
 def table(report: Report) -> str:
-    """The report as text of at most 80 columns: ratios, then figures, then remarks."""
-    rows = [(r.name, f"{r.value:.4g}", "x", r.aim, r.value) for r in report.ratios]
-    rows += [(f.name, f"{f.value:.4g}", f.unit, f.aim, f.value) for f in report.figures]
+    """The report as text of at most 80 columns: ratios, then figures, then grids, then remarks."""
+    rows = _rows(report)
     wide = max((len(row[0]) for row in rows), default=0)
     lines = [f"{report.benchmark} on {machine()}"]
-    for name, value, unit, aim, exact in rows:
-        judged = "" if aim is None else f"aim {aim}: {aim.verdict(exact)}"
-        lines.append(f"  {name:<{wide}}  {value:>8} {unit:<9} {judged}".rstrip())
+    lines += [f"  {name:<{wide}}  {value:>8} {unit:<9} {judged}".rstrip() for name, value, unit, judged in rows]
+    for title, grid in grids(report).items():
+        lines += _grid_lines(title, grid)
     return "\n".join([*lines, *(f"  {remark}" for remark in report.remarks)])
+
+
+def markdown(reports: Sequence[Report]) -> str:
+    """Reports as a page of Markdown tables, in the order of ``table``."""
+    lines = [f"# {', '.join(report.benchmark for report in reports)}", "", f"Measured on {machine()}."]
+    for report in reports:
+        lines += ["", *report.remarks, *_markdown_table(("", "value", "unit", "aim"), _rows(report))]
+        for title, grid in grids(report).items():
+            columns = _columns(grid)
+            cells = [(row, *(_number(of.get(column)) for column in columns)) for row, of in grid.items()]
+            lines += ["", f"## {title}", *_markdown_table(("", *columns), cells)]
+    return "\n".join(lines) + "\n"
+
+
+def grids(report: Report) -> dict[str, Grid]:
+    """The figures that are cells, by title, row and column, in their order."""
+    found: dict[str, Grid] = {}
+    for figure in report.figures:
+        if _is_cell(figure):
+            title, row, column = figure.name.split("/")
+            found.setdefault(title, {}).setdefault(row, {})[column] = figure.value
+    return found
+
+
+def _is_cell(figure: Figure) -> bool:
+    return figure.name.count("/") == 2
+
+
+def _rows(report: Report) -> list[tuple[str, str, str, str]]:
+    named = [(r.name, r.value, "x", r.aim) for r in report.ratios]
+    named += [(f.name, f.value, f.unit, f.aim) for f in report.figures if not _is_cell(f)]
+    return [
+        (name, _number(value), unit, "" if aim is None else f"aim {aim}: {aim.verdict(value)}")
+        for name, value, unit, aim in named
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _columns(grid: Grid) -> list[str]:
+    return list(dict.fromkeys(column for row in grid.values() for column in row))
+
+
+def _grid_lines(title: str, grid: Grid) -> list[str]:
+    """As many columns beside each other as fit, then the rest below."""
+    columns = _columns(grid)
+    side = max(map(len, (title, *grid)))
+    wide = max(8, *map(len, columns))
+    most = max((WIDTH - 2 - side) // (wide + 1), 1)
+    lines = []
+    for start in range(0, len(columns), most):
+        shown = columns[start : start + most]
+        lines.append(f"  {title:<{side}}" + "".join(f" {column:>{wide}}" for column in shown))
+        for row, of in grid.items():
+            lines.append(f"  {row:<{side}}" + "".join(f" {_number(of.get(column)):>{wide}}" for column in shown))
+    return [line.rstrip() for line in lines]
+
+
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return ["", *(f"| {' | '.join(line)} |" for line in lines)]
 
 
 def document(benchmark: str, reports: Sequence[Report]) -> dict[str, object]:

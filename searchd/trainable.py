@@ -376,12 +376,12 @@ def loguniform(low: float, high: float, *, when: When | None = None) -> Paramete
 
 
 def quniform(low: float, high: float, step: float, *, when: When | None = None) -> ParameterSpec:
-    """A real number in [low, high], rounded to multiples of ``step``."""
+    """A multiple of ``step`` in [low, high]."""
     return _spec(Float(float(low), float(high), step=float(step)), when)
 
 
 def qloguniform(low: float, high: float, step: float, *, when: When | None = None) -> ParameterSpec:
-    """A real number in [low, high], low above 0, uniform in its logarithm, rounded to multiples of ``step``."""
+    """A multiple of ``step`` in [low, high], low above 0, nearest to a number that is uniform in its logarithm."""
     return _spec(Float(float(low), float(high), log=True, step=float(step)), when)
 
 
@@ -396,7 +396,7 @@ def lograndint(low: int, high: int, *, when: When | None = None) -> ParameterSpe
 
 
 def qrandint(low: int, high: int, step: int, *, when: When | None = None) -> ParameterSpec:
-    """An integer in [low, high), a multiple of ``step``."""
+    """A multiple of ``step`` in [low, high], ``high`` included as in Ray Tune unless ``step`` is 1."""
     return _spec(Integer(operator.index(low), operator.index(high), step=operator.index(step)), when)
 
 

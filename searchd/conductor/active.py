@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 from searchd.conductor.follow_ups import FollowUps
 from searchd.conductor.standing import Standing
+from searchd.domain.brackets import brackets_of
 from searchd.domain.evaluation import TEST_FOLD, Score
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.measurement import Measurement, is_finite
 from searchd.domain.objective import Goal
-from searchd.domain.scheduler import SchedulerAlgorithm, SchedulerMode
 from searchd.domain.study import Progress, Study, StudyState
 from searchd.domain.trial import (
     FoldRun,
@@ -62,9 +62,7 @@ class ActiveStudy:
         self.ladder = spec.ladder
         self.ladder_epochs = frozenset(rung.epochs for rung in self.ladder)
         self.folds_in_repeat = max(spec.evaluation.folds, 1)
-        self.climbs_at_once = (
-            spec.scheduler.algorithm is SchedulerAlgorithm.NONE or spec.scheduler.mode is SchedulerMode.STOPPING
-        )
+        self.brackets = brackets_of(spec)
         self.task = Task(
             study=study.name,
             trainable=spec.trainable,
@@ -261,14 +259,15 @@ class ActiveStudy:
         """Epochs to advance a fold run of the trial to: the rung's, or further where no decision needs a pause.
 
         A trial alone on its one fold may run on while the scheduler judges its reports: a stopping scheduler cancels
-        it if need be, and the default configuration always climbs.
+        it if need be, the default configuration always climbs, and so does every trial below its bracket.
         """
-        rung = trial.rung
         if trial.origin.repeats:
             return self.ladder[-1].epochs
-        if self.climbs_at_once or trial.origin is Origin.DEFAULT:
-            while rung + 1 < len(self.ladder) and self.ladder[rung].folds == 1:
-                rung += 1
+        rung, waits_at = trial.rung, len(self.ladder) - 1
+        if self.study.spec.scheduler.pauses and trial.origin is not Origin.DEFAULT:
+            waits_at = self.brackets.of(trial.number)
+        while rung < waits_at and self.ladder[rung].folds == 1:
+            rung += 1
         return self.ladder[rung].epochs
 
     @property
@@ -336,8 +335,10 @@ class ActiveStudy:
             self.progress_stale = True
 
     def observe(self, trial: Trial) -> None:
-        """Note what the searcher should be told of a trial."""
-        if self.study.spec.search.algorithm.adaptive and not trial.origin.repeats:
+        """Note what the searcher should be told of a trial: one that learns of all but repeats, any of what was asked
+        for by others."""
+        learns = self.study.spec.search.algorithm.adaptive and not trial.origin.repeats
+        if learns or trial.origin is Origin.REQUESTED:
             self.told[trial.number] = observation(trial)
 
 

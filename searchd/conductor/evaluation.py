@@ -12,7 +12,9 @@ from searchd.conductor.racing import race_lost
 from searchd.domain.evaluation import Racing
 from searchd.domain.facts import MeasurementAdded, StudyPut, TrialPut
 from searchd.domain.failure import Failure
+from searchd.domain.leaderboard import rung_scores
 from searchd.domain.measurement import Measurement, is_finite
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.study import StudyState
 from searchd.domain.trial import (
     FoldRun,
@@ -226,7 +228,7 @@ def advance(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Tri
                 active.observe(trial)
                 return trial
             case Verdict.STOP:
-                reason = f"not among the best 1/{active.study.spec.scheduler.eta} at {_rung(active, trial.rung - 1)}"
+                reason = f"{_too_bad(active.study.spec.scheduler)} at {_rung(active, trial.rung - 1)}"
                 return end_trial(mind, active, trial, TrialState.STOPPED, now, reason)
     return trial
 
@@ -237,6 +239,13 @@ def _verdict(active: ActiveStudy, trial: Trial, mean: float) -> Verdict:
         active.scheduler.recorded(trial.number, trial.rung - 1, signed, climbed=True)
         return Verdict.CLIMB
     return active.scheduler.completed(trial.number, trial.rung - 1, signed)
+
+
+def _too_bad(scheduler: Scheduler) -> str:
+    """Why a scheduler stops a trial at a rung."""
+    if scheduler.algorithm is SchedulerAlgorithm.MEDIAN:
+        return "worse than the median of the others"
+    return f"not among the best 1/{scheduler.eta}"
 
 
 def _raced(mind: Mind, active: ActiveStudy, trial: Trial, scores: dict[int, float], now: datetime) -> Trial:
@@ -311,20 +320,40 @@ def has_work(active: ActiveStudy) -> bool:
             active.ready
             or (active.suggestions and not active.search_over)
             or active.extra
-            or active.scheduler.promotable() is not None
-            or (finishing(active) and active.scheduler.best_paused() is not None)
+            or next_promotion(active) is not None
         )
     )
 
 
-def finishing(active: ActiveStudy) -> bool:
-    """Whether paused trials should be promoted out of turn: no new trials come, and too few will complete the top.
+def next_promotion(active: ActiveStudy) -> tuple[TrialNumber, int] | None:
+    """The paused trial that climbs next, and the rung it completed; None if nobody does now.
 
-    Where trial after trial loses its race at the top, no more than twice that many are sent there.
+    When no new trials come, the best that is paused climbs out of turn if too few will complete the top, or if it would
+    not lose a paired race there as it stands: then what was too bad for its time, but not for the race, is looked at.
     """
+    chosen = active.scheduler.promotable()
+    if chosen is not None or not active.no_more_trials:
+        return chosen
+    best = active.scheduler.best_paused()
+    return best if best is not None and (_too_few(active) or _may_win(active, *best)) else None
+
+
+def _too_few(active: ActiveStudy) -> bool:
+    """Whether too few will complete the top. Where trial after trial loses its race there, no more than twice that many
+    are sent."""
     climbing = len(active.climbing)
-    few = active.finishers + climbing < FINISHERS and active.contenders + climbing < 2 * FINISHERS
-    return few and active.no_more_trials
+    return active.finishers + climbing < FINISHERS and active.contenders + climbing < 2 * FINISHERS
+
+
+def _may_win(active: ActiveStudy, number: TrialNumber, rung: int) -> bool:
+    """Whether a paused trial, and so perhaps a worse one, would not yet lose the race of the next rung, which only has
+    more folds."""
+    rule, incumbent = active.study.spec.evaluation.racing, active.standing.incumbents[rung + 1]
+    here, above = active.ladder[rung], active.ladder[rung + 1]
+    if rule is not Racing.PAIRED or incumbent is None or here.epochs < above.epochs:
+        return False
+    scores = rung_scores(active.trials[number], here)
+    return scores is not None and not race_lost(rule, dict(enumerate(scores)), incumbent.scores, active.goal)
 
 
 def next_segment(mind: Mind, active: ActiveStudy, now: datetime) -> Segment | None:
@@ -355,9 +384,7 @@ def _from_extra(active: ActiveStudy) -> Trial | None:
 
 def _promoted(mind: Mind, active: ActiveStudy, now: datetime) -> Trial | None:
     while True:
-        chosen = active.scheduler.promotable()
-        if chosen is None and finishing(active):
-            chosen = active.scheduler.best_paused()
+        chosen = next_promotion(active)
         if chosen is None:
             return None
         number, rung = chosen

@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 
+from searchd.domain.constraints import constraint_violations, nothing_left, with_fixed
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
 from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity, is_ladder
-from searchd.domain.scheduler import SchedulerAlgorithm
+from searchd.domain.scheduler import SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm
 from searchd.domain.space import (
     Choice,
@@ -64,8 +65,7 @@ def draft_violations(draft: StudyDraft) -> Iterator[Violation]:
     yield from _objective_violations(draft)
     yield from _search_violations(draft)
     yield from _dataset_violations(draft.dataset)
-    yield from space_violations(draft.space)
-    yield from _space_value_violations(draft.space)
+    yield from _space_violations(draft)
     yield from algorithm_violations(draft.space, draft.search.algorithm)
     yield from _fixed_violations(draft)
     yield from _seed_violations("seed", draft.seed)
@@ -105,7 +105,8 @@ def _domain_text(domain: Domain) -> str:
 
 
 def algorithm_violations(space: SearchSpace, algorithm: Algorithm) -> Iterator[Violation]:
-    """What of a space the search algorithm cannot propose: grid values for a model, a continuum for a grid.
+    """What of a space the search algorithm cannot propose: grid values for a model, a continuum for a grid, what is no
+    number or not always there for CMA-ES.
 
     The service calls it again with the trainable's default space when a study gives none.
     """
@@ -118,6 +119,14 @@ def algorithm_violations(space: SearchSpace, algorithm: Algorithm) -> Iterator[V
         elif algorithm is Algorithm.GRID and isinstance(parameter.domain, Float) and parameter.domain.step is None:
             remedy = "list its values with grid, give it a step with quniform, or use another search.algorithm"
             yield Violation(path, "a grid search cannot enumerate a continuous parameter", remedy)
+        elif (
+            algorithm is Algorithm.CMAES and isinstance(parameter.domain, Choice) and len(parameter.domain.options) > 1
+        ):
+            remedy = "give a range of numbers, fix it, or set search.algorithm to tpe"
+            yield Violation(path, "cmaes searches numbers, and this is a choice", remedy)
+        if algorithm is Algorithm.CMAES and parameter.when:
+            remedy = "remove the condition, or set search.algorithm to tpe"
+            yield Violation(f"search_space.{parameter.name}.when", "cmaes needs every parameter in every trial", remedy)
 
 
 def _objective_violations(draft: StudyDraft) -> Iterator[Violation]:
@@ -157,6 +166,25 @@ def _dataset_violations(dataset: Dataset | None) -> Iterator[Violation]:
         yield Violation("dataset", message, "set exactly one of builtin and uri")
     if dataset is not None and dataset.test is not None and not 0 < dataset.test < 1:
         yield Violation("dataset.test", f"{dataset.test} is not a share of the rows", "use a number such as 0.2")
+
+
+def _space_violations(draft: StudyDraft) -> Iterator[Violation]:
+    """What is wrong with the space; a draft without parameters means the trainable's, which the service knows."""
+    wrong = [*space_violations(draft.space), *_space_value_violations(draft.space)]
+    yield from wrong
+    if draft.space.parameters:
+        yield from constrained_violations(draft.space, draft, sound=not wrong)
+
+
+def constrained_violations(space: SearchSpace, draft: StudyDraft, *, sound: bool = True) -> Iterator[Violation]:
+    """What is wrong with a space's constraints, and whether they leave any configuration of a ``sound`` one.
+
+    The service calls it with the trainable's default space when a study gives constraints only.
+    """
+    wrong = list(constraint_violations(space, draft.fixed))
+    yield from wrong
+    if sound and not wrong:
+        yield from nothing_left(with_fixed(space, draft.fixed), draft.seed)
 
 
 def _space_value_violations(space: SearchSpace) -> Iterator[Violation]:
@@ -239,6 +267,12 @@ def _scheduler_violations(draft: StudyDraft) -> Iterator[Violation]:
     if scheduler.min_epochs > max(draft.evaluation.epochs, 1):
         message = f"{scheduler.min_epochs} is more than evaluation.epochs, which is {draft.evaluation.epochs}"
         yield Violation("scheduler.min_epochs", message, "use fewer, or raise evaluation.epochs")
+    if scheduler.brackets > 1 and scheduler.algorithm not in (SchedulerAlgorithm.ASHA, SchedulerAlgorithm.RAY):
+        message = f"{scheduler.algorithm.value} has no number of brackets to choose"
+        yield Violation("scheduler.brackets", message, "leave it out, or set scheduler.algorithm to asha")
+    if scheduler.algorithm is SchedulerAlgorithm.MEDIAN and draft.mode is SchedulerMode.PROMOTION:
+        message = "the median rule promotes nobody"
+        yield Violation("scheduler.mode", message, "leave it out, or set scheduler.algorithm to asha")
     if scheduler.algorithm is SchedulerAlgorithm.NONE and draft.evaluation.ladder:
         message = "there is no scheduler to climb it"
         yield Violation("evaluation.ladder", message, "leave it out, or set scheduler.algorithm to asha")

@@ -43,3 +43,9 @@ class Scheduler:
     metric: str | None = None
     brackets: int = 1
     ray: str = ""
+
+    @property
+    def pauses(self) -> bool:
+        """Whether trials wait at rungs until they have earned the next; else they train on until they are stopped."""
+        by_mode = self.algorithm in (SchedulerAlgorithm.ASHA, SchedulerAlgorithm.HYPERBAND)
+        return by_mode and self.mode is SchedulerMode.PROMOTION

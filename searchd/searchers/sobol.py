@@ -8,50 +8,56 @@ from collections.abc import Sequence
 
 from scipy.stats import qmc
 
-from searchd.domain.space import Parameters, SearchSpace
+from searchd.domain.space import SearchSpace
 from searchd.domain.trial import TrialNumber
 from searchd.ports.searcher import Observation, Suggestion
 from searchd.searchers.chance import seed_of
-from searchd.searchers.distinct import DistinctDraws
-from searchd.searchers.lattice import Lattice
+from searchd.searchers.distinct import DistinctDraws, Supply, Turns
+
+BLOCK = 64
+"""Points that are computed at a time."""
 
 
 class SobolPoints:
     """The points of one scrambled sequence by number. Cheap for increasing numbers, and never wrong for others."""
 
     def __init__(self, dimensions: int, seed: int) -> None:
-        self._dimensions = dimensions
         self._engine = qmc.Sobol(dimensions, scramble=True, seed=seed_of(seed, 0)) if dimensions else None
-        self._next = 1
+        self._block = -1
+        self._points: list[list[float]] = []
 
     def point(self, number: int) -> list[float]:
         """The point at ``number``, from 1; shape (dimensions,), each in [0, 1)."""
         if self._engine is None:
             return []
-        if number < self._next:
-            self._engine.reset()
-            self._next = 1
-        if number > self._next:
-            self._engine.fast_forward(number - self._next)
-        self._next = number + 1
-        return [min(float(u), 1 - 2**-53) for u in self._engine.random(1)[0]]
+        block, place = divmod(number - 1, BLOCK)
+        if block != self._block:
+            if block < self._block + 1:
+                self._engine.reset()
+                self._block = -1
+            if block > self._block + 1:
+                self._engine.fast_forward((block - self._block - 1) * BLOCK)
+            self._points = self._engine.random(BLOCK).tolist()
+            self._block = block
+        return [min(u, 1 - 2**-53) for u in self._points[place]]
 
 
 class SobolSearcher:
-    """Suggestion n is point n of the study's own scrambled sequence. Learns nothing; a small discrete space is not
-    repeated before it is used up."""
+    """Suggestion n is the n-th point of the study's own scrambled sequence that constraints allow and that repeats none
+    before: a function of the seed and n, and of trials that were not suggested here."""
 
     def __init__(self, space: SearchSpace, seed: int) -> None:
-        self._space = space
-        self._points = SobolPoints(len(space.parameters), seed)
-        self._draws = DistinctDraws(self._draw, Lattice(space))
+        supply = Supply(space)
+        points = SobolPoints(len(space.parameters), seed)
+        draws = DistinctDraws(supply, seed, lambda place: space.draw(points.point(place)))
+        self._turns = Turns(supply.lattice, draws)
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """A fixed sequence has nothing to learn."""
+        """Take in which configurations are taken; there is nothing else to learn."""
+        for observation in observations:
+            self._turns.take(observation.number, observation.parameters)
 
     def suggest(self, number: TrialNumber) -> Suggestion | None:
-        """The configuration for trial ``number``; never None."""
-        return Suggestion(self._draws.configuration(number))
-
-    def _draw(self, number: int) -> Parameters:
-        return self._space.draw(self._points.point(number))
+        """The configuration for trial ``number``; None if there is none left, or none was found in a long search."""
+        parameters = self._turns.configuration(number)
+        return None if parameters is None else Suggestion(parameters)

@@ -1,13 +1,17 @@
 """The benchmarks' frame: what is printed and written, without measuring anything."""
 
+import importlib
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from benchmarks.__main__ import NAMES, main
-from benchmarks.report import WIDTH, Aim, Figure, Ratio, Report, document, machine, table, write
+from benchmarks.report import WIDTH, Aim, Figure, Ratio, Report, document, machine, markdown, table, write
 from benchmarks.scale import Size, run
+from benchmarks.search import ALONE, SECTIONS, section
 
 REPORT = Report(
     "throughput",
@@ -41,6 +45,41 @@ def test_an_aim_of_nothing_is_judged() -> None:
     assert [none.verdict(count) for count in (0, 3)] == ["met", "missed by 3"]
 
 
+GRID = Report(
+    "search",
+    (Ratio("random", 2.0),),
+    tuple(Figure(f"area/{task}/arm_{i}", i + 0.5, "") for task in ("branin", "small") for i in range(9)),
+    ("a remark",),
+)
+
+
+def test_figures_named_as_cells_are_shown_as_a_grid() -> None:
+    """Cells of one title are a table by row and column, cut into blocks where it is too wide."""
+    lines = table(GRID).splitlines()
+    assert lines[2].split() == ["area", *(f"arm_{i}" for i in range(8))]
+    assert lines[3].split() == ["branin", *(f"{i}.5" for i in range(8))]
+    assert lines[5].split() == ["area", "arm_8"]
+    assert lines[-2].split() == ["small", "8.5"]
+    assert max(map(len, lines[1:])) <= WIDTH
+
+
+def test_a_grid_keeps_missing_cells_empty() -> None:
+    """A row without a column's value has nothing there, on paper and on the page."""
+    report = Report("search", (), (Figure("area/a/x", 1.0, ""), Figure("area/b/y", 2.0, "")))
+    assert table(report).splitlines()[-2].split() == ["a", "1"]
+    assert "| a | 1 |  |" in markdown([report])
+
+
+def test_a_page_has_the_machine_and_all_tables() -> None:
+    """The Markdown of a report says where it was measured, then ratios, then a table for each grid."""
+    page = markdown([GRID]).splitlines()
+    assert page[0] == "# search"
+    assert machine() in page[2]
+    assert "a remark" in page
+    assert page.index("| searchd/random | 2 | x |  |") < page.index("## area")
+    assert "| small | 0.5 | 1.5 | 2.5 | 3.5 | 4.5 | 5.5 | 6.5 | 7.5 | 8.5 |" in page
+
+
 def test_the_json_has_four_keys(tmp_path: Path) -> None:
     """A written report has the benchmark, the machine, and ratios and figures by name."""
     path = tmp_path / "report.json"
@@ -51,6 +90,34 @@ def test_the_json_has_four_keys(tmp_path: Path) -> None:
         "ratios": {"searchd/bare_loop": 0.9, "searchd/ray_tune_fastest": 20.0},
         "figures": {"mb_per_study": 1.5, "solo_seconds": 1.49},
     }
+
+
+def test_the_command_writes_what_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run leaves its JSON and its page in the files that are named."""
+    module = ModuleType("benchmarks.throughput")
+    vars(module)["measure"] = lambda quick: GRID
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    numbers, page = tmp_path / "report.json", tmp_path / "report.md"
+    main(["throughput", "--json", str(numbers), "--markdown", str(page)])
+    assert json.loads(numbers.read_text())["figures"]["area/small/arm_8"] == 8.5
+    assert page.read_text() == markdown([GRID])
+
+
+def test_sections_of_search_make_one_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A section's module says in its first lines what its numbers are, and that is the report's remark."""
+    module = ModuleType("benchmarks.search.made_up", "What is\nmeasured.")
+    vars(module)["measure"] = lambda quick: ([Ratio("peer", 2.0)], [Figure("quick", quick, "")])
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    report = section("made_up", True)
+    assert report == Report(
+        "made_up", (Ratio("peer", 2.0),), (Figure("quick", 1, ""),), ("made_up: What is measured.",)
+    )
+
+
+@pytest.mark.parametrize("name", [ALONE, *SECTIONS])
+def test_every_section_can_be_measured(name: str) -> None:
+    """Each section that is listed is a module with something to measure."""
+    assert callable(importlib.import_module(f"benchmarks.search.{name}").measure)
 
 
 def test_names_are_unique_over_benchmarks() -> None:

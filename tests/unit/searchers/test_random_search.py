@@ -5,7 +5,7 @@ import pytest
 from searchd.domain.search import Algorithm
 from searchd.domain.space import Choice, Float, Parameter, SearchSpace
 from searchd.searchers.random import RandomSearcher
-from tests.contracts.searcher import CONDITIONAL, MIXED, SeededSearcherContract, key, suggested
+from tests.contracts.searcher import CONDITIONAL, MIXED, SeededSearcherContract, suggested
 
 
 class TestRandom(SeededSearcherContract):
@@ -23,14 +23,6 @@ def test_a_suggestion_depends_on_its_number_alone() -> None:
         for number in range(1, 17):
             suggested(first, number)
         assert suggested(first, 17) == suggested(second, 17)
-
-
-def test_a_small_space_starts_over_when_it_is_used_up() -> None:
-    """After its 20 configurations a space gives them again, in the same order."""
-    searcher = RandomSearcher(CONDITIONAL, 3)
-    given = [key(suggested(searcher, n) or {}) for n in range(1, 41)]
-    assert len(set(given[:20])) == 20
-    assert given[20:] == given[:20]
 
 
 def test_draws_are_uniform_on_the_parameters_own_scale() -> None:

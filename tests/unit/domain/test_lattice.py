@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from searchd.domain.lattice import MAX_NODES, Lattice
 from searchd.domain.space import Choice, Condition, Domain, Float, Integer, Parameter, SearchSpace
-from searchd.searchers.lattice import Lattice, levels
 from tests.contracts.searcher import CONDITIONAL, DISCRETE, MIXED
 
 
@@ -35,7 +35,7 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
 
 
 def values_of(domain: Domain) -> list[Any]:
-    of = levels(domain)
+    of = domain.levels
     assert of is not None
     return [of.value(i) for i in range(of.count)]
 
@@ -107,20 +107,75 @@ def test_foreign_configurations_have_no_number(parameters: dict[str, Any]) -> No
     assert Lattice(CONDITIONAL).index(parameters) is None
 
 
-@pytest.mark.parametrize(
-    ("domain", "values"),
-    [
-        (Integer(5, 20, step=4), [5, 8, 12, 16, 19]),
-        (Integer(-3, 4, step=3), [-3, 0, 3]),
-        (Integer(1, 3, log=True), [1, 2]),
-        (Float(0.0, 0.3, step=0.1), [0.0, 0.1, 0.2, 0.3]),
-        (Choice(("a", None, [1])), ["a", None, [1]]),
-    ],
-)
-def test_levels_are_what_draws_can_return(domain: Domain, values: list[Any]) -> None:
-    """The values of a stepped range are those that drawing from it gives, ends included."""
-    assert values_of(domain) == (pytest.approx(values) if isinstance(domain, Float) else values)
-    drawn = [domain.at(i / 1000) for i in range(1000)]
-    of = levels(domain)
-    assert of is not None
-    assert {of.position(v) for v in drawn} == set(range(of.count))
+@examples(deadline=None, max_examples=50)
+@given(spaces())
+def test_keys_tell_configurations_apart(space: SearchSpace) -> None:
+    """Every configuration has its own key, and can be made from it."""
+    lattice = Lattice(space)
+    listed = [lattice.at(i) for i in range(lattice.size or 0)]
+    keys = [lattice.key(c) for c in listed]
+    assert len(set(keys)) == len(listed)
+    assert [lattice.configuration(key) for key in keys if key is not None] == listed
+
+
+def test_keys_reach_into_continua() -> None:
+    """Where values are not counted, they are the key; what lies outside the space has none."""
+    lattice = Lattice(MIXED)
+    inside = {"lr": 1e-3, "dropout": 0.3, "width": 8, "batch": 16, "optimizer": "adam"}
+    key = lattice.key(inside)
+    assert key is not None
+    assert lattice.configuration(key) == inside
+    assert lattice.key(inside | {"lr": 1e-2}) not in (None, key)
+    for strange in ({"lr": 2.0}, {"momentum": 0.5}, {"dropout": 0.25}, {"optimizer": None}):
+        assert lattice.key(inside | strange) is None
+    assert lattice.key({"lr": 1e-3}) is None
+
+
+@examples(deadline=None, max_examples=50)
+@given(spaces(), st.lists(st.sampled_from(["p0 < p1", "p1 + p2 != 2", "p2 * p0 >= p3", "p3 < 2"]), max_size=2))
+def test_allowed_passes_over_exactly_what_constraints_forbid(space: SearchSpace, constraints: list[str]) -> None:
+    """From wherever it starts, the walk gives the numbers of all configurations that are allowed from there on."""
+    space = SearchSpace(space.parameters, tuple(constraints))
+    lattice = Lattice(space)
+    size = lattice.size or 0
+    expected = [i for i in range(size) if space.allows(lattice.at(i))]
+    for start in (0, size // 2):
+        assert [i for i in lattice.allowed(start) if i is not None] == [i for i in expected if i >= start]
+
+
+def test_passing_over_takes_one_step_for_all_that_begins_alike() -> None:
+    """A constraint on the first two of 18 digits rules out 10^16 configurations at a step."""
+    space = SearchSpace(tuple(Parameter(f"p{i}", Integer(0, 10)) for i in range(18)), ("p0 + p1 >= 17",))
+    walk = [step for _, step in zip(range(90), Lattice(space).allowed(), strict=False)]
+    assert walk == [None] * 89 + [89 * 10**16]
+
+
+def test_many_switches_stay_cheap() -> None:
+    """40 switches with a parameter behind each are counted, whether or not each parameter follows its switch."""
+    switches = tuple(Parameter(f"s{i}", Choice((True, False))) for i in range(40))
+    behind = tuple(Parameter(f"d{i}", Integer(0, 5), (Condition(f"s{i}", (True,)),)) for i in range(40))
+    lattice = Lattice(SearchSpace((*switches, *behind)))
+    assert lattice.size == 6**40
+    assert list(lattice.at(6**40 - 1)) == [p.name for p in switches]
+    assert lattice.index(lattice.at(6**39)) == 6**39
+
+
+def test_a_chain_of_conditions_may_be_long() -> None:
+    """A thousand parameters, each conditional on the one before, have a thousand and one configurations."""
+    chain = [Parameter(f"s{i}", Choice((1, 2)), (Condition(f"s{i - 1}", (1,)),) if i else ()) for i in range(1000)]
+    assert Lattice(SearchSpace(tuple(chain))).size == 1001
+
+
+def test_interlaced_conditions_beyond_counting_have_no_numbering() -> None:
+    """Where 2^15 situations would have to be told apart, the space is not counted, and has keys all the same."""
+    switches = tuple(Parameter(f"s{i}", Choice((True, False))) for i in range(16))
+    behind = tuple(
+        Parameter(f"d{i}", Integer(0, 5), (Condition(f"s{i}", (True,)), Condition("s15", (True,)))) for i in range(15)
+    )
+    lattice = Lattice(SearchSpace((*switches, *behind)))
+    assert MAX_NODES < 2**15
+    assert lattice.size is None
+    assert lattice.key({p.name: False for p in switches}) == (1,) * 16
+    with pytest.raises(ValueError, match="have no numbers"):
+        lattice.at(0)
+    assert list(lattice.allowed()) == []
