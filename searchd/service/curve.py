@@ -21,7 +21,7 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """A trial that was as good in no objective as any before: its end, and its values in their own signs."""
+    """A trial that no earlier one equalled or beat in every objective; ``signed`` values are larger when better."""
 
     at: datetime
     trial: TrialNumber
@@ -79,24 +79,26 @@ def read_curve(store: Store, name: StudyName) -> Curve:
     for measurement in _measurements(store, name):
         if measurement.trial not in repeats:
             work.add(measurement)
-    moments = [*(found[place].at for place in chosen), max(work.last, datetime.fromtimestamp(max(ends), UTC))]
-    ended = sorted(ends)
-    values = [_value(study, found[: place + 1]) for place in chosen]
-    points = []
-    for index, at in enumerate(moments):
-        place = min(index, len(chosen) - 1)
+    return Curve(study, tuple(_points(study, found, chosen, work, sorted(ends))))
+
+
+def _points(
+    study: Study, found: Sequence[Improvement], chosen: Sequence[int], work: _Work, ends: Sequence[float]
+) -> Iterator[CurvePoint]:
+    """A point for each chosen improvement, then one for where the study stands."""
+    last = max(work.last, datetime.fromtimestamp(ends[-1], UTC))
+    for index, at in enumerate([*(found[place].at for place in chosen), last]):
+        if index < len(chosen):
+            value = _value(study, found[: chosen[index] + 1])
         epochs, seconds = work.upto(index)
-        points.append(
-            CurvePoint(
-                trial=found[chosen[place]].trial,
-                value=values[place],
-                trials=bisect.bisect_right(ended, at.timestamp()),
-                fold_epochs=epochs,
-                train_seconds=seconds,
-                wall_time=at - (study.started_at or study.created_at),
-            )
+        yield CurvePoint(
+            trial=found[chosen[min(index, len(chosen) - 1)]].trial,
+            value=value,
+            trials=bisect.bisect_right(ends, at.timestamp()),
+            fold_epochs=epochs,
+            train_seconds=seconds,
+            wall_time=at - (study.started_at or study.created_at),
         )
-    return Curve(study, tuple(points))
 
 
 def _consider(found: list[Improvement], study: Study, trial: Trial) -> None:

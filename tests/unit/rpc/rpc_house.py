@@ -50,7 +50,7 @@ NET = Card(
     name="net",
     description="A net.",
     form=Form.GENERATOR,
-    metrics={"accuracy": Goal.MAXIMIZE},
+    metrics={"accuracy": Goal.MAXIMIZE, "loss": Goal.MINIMIZE},
     space=SearchSpace((Parameter("lr", Float(1e-4, 1e-1, log=True)), Parameter("width", Choice((8, 16))))),
     default={"lr": 0.01, "width": 8},
     checkpoints=True,
