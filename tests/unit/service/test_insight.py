@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import accumulate, pairwise
+from typing import Any
 
 import pytest
 
@@ -61,10 +62,15 @@ class TooSlow(Asked):
         raise TimeoutError
 
 
-def several(**changes: object) -> tuple[House, StudyName]:
+def several(**changes: Any) -> tuple[House, StudyName]:
     """An ended study of two objectives."""
     house = House(behaviour=reports(two))
-    settings = {"objectives": (ACCURACY, SIZE), "scheduler": FULL, "budget": Budget(trials=25), **changes}
+    settings: dict[str, Any] = {
+        "objectives": (ACCURACY, SIZE),
+        "scheduler": FULL,
+        "budget": Budget(trials=25),
+        **changes,
+    }
     name = house.create(**settings)
     house.run()
     return house, name
