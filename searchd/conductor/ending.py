@@ -10,7 +10,7 @@ from searchd.conductor.evaluation import end_trial, finishing
 from searchd.conductor.mind import Mind
 from searchd.domain.facts import ProgressPut, StudyPut, TrialPut
 from searchd.domain.study import Study, StudyState
-from searchd.domain.trial import TrialState
+from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.searcher import CloseSearch
 
 BY_A_CALLER = "stopped by a caller"
@@ -99,6 +99,10 @@ def _ended_early(active: ActiveStudy, now: datetime) -> Study:
 
 
 def _end(mind: Mind, active: ActiveStudy, study: Study) -> None:
+    if active.standing.best is not None:
+        number = TrialNumber(active.standing.best.trial)
+        schedule = active.lineage.told(number)
+        active.remark(number, schedule and f"the best is the end of a schedule: {schedule}")
     progress = active.progress()
     mind.emit(ProgressPut(study.name, progress))
     mind.emit(StudyPut(replace(study, progress=progress)))

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from searchd.conductor.active import FINISHERS, ActiveStudy, in_flight, opened
 from searchd.conductor.mind import Mind
+from searchd.conductor.population import descendant
 from searchd.conductor.racing import race_lost
 from searchd.domain.evaluation import Racing
 from searchd.domain.facts import MeasurementAdded, StudyPut, TrialPut
@@ -215,6 +216,8 @@ def advance(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Tri
         beside = [run.others_at(rung.epochs) for run in trial.fold_runs[: rung.folds]]
         others = tuple(map(statistics.fmean, zip(*beside, strict=True)))
         trial = trial.climbed(mean, others, keeps_limits(active.study.spec, others))
+        if active.lineage.stands_alone(trial):
+            _forget(mind, active, trial)
         if trial.rung == len(active.ladder) or trial.origin.repeats:
             return end_trial(mind, active, trial, TrialState.COMPLETED, now)
         match _verdict(active, trial, mean):
@@ -275,12 +278,18 @@ def end_trial(
         _cancel(mind, active, trial, index)
     if trial.state is TrialState.PAUSED:
         active.scheduler.forget(trial.number, trial.rung - 1)
+    ended = trial.ended(state, now, reason, log_tail, failure)
     lasted = trial.train_seconds > LASTING_SECONDS or any(run.attempt > 1 for run in trial.fold_runs)
     if lasted or len(active.ladder) > 1:
-        mind.command(Forget(trial.study, trial.number))
-    ended = trial.ended(state, now, reason, log_tail, failure)
+        _forget(mind, active, ended)
     active.observe(ended)
     return ended
+
+
+def _forget(mind: Mind, active: ActiveStudy, trial: Trial) -> None:
+    """Have the files deleted that nobody needs any more now that the trial is as it is."""
+    for number in active.lineage.forgettable(trial):
+        mind.command(Forget(trial.study, number))
 
 
 def queued(active: ActiveStudy, trial: Trial, taken: int = 0) -> Trial:
@@ -330,11 +339,13 @@ def finishing(active: ActiveStudy) -> bool:
 def next_segment(mind: Mind, active: ActiveStudy, now: datetime) -> Segment | None:
     """Hand out the fold run that the study wants most, or None if it wants nothing now.
 
-    First what continues a trial, then promotions, then new trials, then folds that a race may yet make needless.
+    First what continues a trial, then promotions, then new trials, then folds that a race may yet make needless. The
+    members of a population are to train side by side, so that new ones come before promotions.
     """
-    trial = (
-        _from_queue(active, active.ready) or _promoted(mind, active, now) or _new(active, now) or _from_extra(active)
-    )
+    trial = _from_queue(active, active.ready)
+    if trial is None and active.population:
+        trial = _new(active, now)
+    trial = trial or _promoted(mind, active, now) or _new(active, now) or _from_extra(active)
     return None if trial is None else _handed_out(mind, active, trial, now)
 
 
@@ -361,6 +372,11 @@ def _promoted(mind: Mind, active: ActiveStudy, now: datetime) -> Trial | None:
         if chosen is None:
             return None
         number, rung = chosen
+        child = descendant(active, active.trials[number], now)
+        if child is not None:
+            reason = f"yields at {_rung(active, rung)} to trial {child.number}, which goes on from trial {child.of}"
+            mind.emit(TrialPut(end_trial(mind, active, active.trials[number], TrialState.STOPPED, now, reason)))
+            return queued(active, opened(active, child), taken=1)
         active.scheduler.promoted(number, rung)
         trial = opened(active, active.trials[number].running(now))
         trial = advance(mind, active, trial, now)
@@ -387,4 +403,7 @@ def _handed_out(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) ->
     mind.emit(TrialPut(trial.running(now).with_fold_run(index, run)))
     if active.study.state is StudyState.PENDING:
         mind.emit(StudyPut(active.study.started(now)))
-    return Segment(active.task, trial.number, trial.parameters, run.repeat, run.fold, run.attempt, run.target)
+    segment = Segment(active.task, trial.number, trial.parameters, run.repeat, run.fold, run.attempt, run.target)
+    if not active.population:
+        return segment
+    return replace(segment, donor=active.lineage.donor(trial), keep=active.lineage.kept(trial))

@@ -5,6 +5,7 @@ Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020.
 
 import heapq
 import math
+from collections.abc import Sequence
 
 from searchd.domain.trial import TrialNumber
 from searchd.ports.scheduler import Verdict
@@ -44,6 +45,10 @@ class AshaStopping:
     def best_paused(self) -> tuple[TrialNumber, int] | None:
         """Nobody is paused: None."""
         return None
+
+    def donors(self, trial: TrialNumber, rung: int) -> Sequence[TrialNumber]:  # noqa: ARG002  # the port's
+        """Everybody goes on by itself."""
+        return ()
 
     def promoted(self, trial: TrialNumber, rung: int) -> None:
         """Nobody is paused, so nobody is promoted."""
@@ -89,6 +94,10 @@ class AshaPromotion:
     def forget(self, trial: TrialNumber, rung: int) -> None:
         """The trial is no longer paused; its score still counts."""
         self._rungs[rung].paused.discard(trial)
+
+    def donors(self, trial: TrialNumber, rung: int) -> Sequence[TrialNumber]:  # noqa: ARG002  # the port's
+        """Everybody goes on by itself."""
+        return ()
 
     def promoted(self, trial: TrialNumber, rung: int) -> None:
         """The trial is no longer paused; its score still counts."""

@@ -5,6 +5,7 @@ from searchd.domain.scheduler import Scheduler as Settings
 from searchd.domain.scheduler import SchedulerAlgorithm, SchedulerMode
 from searchd.ports.scheduler import Scheduler
 from searchd.schedulers.asha import AshaPromotion, AshaStopping
+from searchd.schedulers.population import Population
 from searchd.schedulers.vendors import scheduler_violations
 
 
@@ -23,6 +24,8 @@ def make_scheduler(settings: Settings, seed: int = 0, rungs: int = 10) -> Schedu
     """
     if settings.algorithm is SchedulerAlgorithm.RAY:
         return _vendors_scheduler(settings, seed, rungs)
+    if settings.algorithm is SchedulerAlgorithm.POPULATION:
+        return Population(seed)
     match settings.mode:
         case SchedulerMode.STOPPING:
             return AshaStopping(settings.eta)

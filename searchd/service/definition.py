@@ -12,6 +12,7 @@ from searchd.domain.errors import InvalidStudy, Violation
 from searchd.domain.evaluation import Split
 from searchd.domain.fidelity import derived_ladder
 from searchd.domain.objective import Objective
+from searchd.domain.population import population_violations
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm
 from searchd.domain.space import SearchSpace
@@ -108,6 +109,8 @@ def _scheduler(draft: StudyDraft, card: Card) -> Scheduler:
     if not climbs:
         scheduler = replace(scheduler, algorithm=SchedulerAlgorithm.NONE, ray="")
     mode = SchedulerMode.STOPPING if scheduler.algorithm is SchedulerAlgorithm.RAY else draft.mode
+    if scheduler.algorithm is SchedulerAlgorithm.POPULATION:
+        mode = SchedulerMode.PROMOTION
     if mode is None:
         mode = SchedulerMode.PROMOTION if card.checkpoints or top.epochs == 1 else SchedulerMode.STOPPING
     return replace(scheduler, mode=mode)
@@ -150,6 +153,7 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
     has_default = draft.search.default_first and card.default is not None
     if not draft.space.parameters and not card.space.parameters and not has_default:
         yield Violation("search_space", f"{card.name} declares no default space", "write one")
+    yield from population_violations(draft, _space(draft, card), card.checkpoints)
     if draft.evaluation.folds and not card.folds:
         yield Violation(
             "evaluation.folds",
@@ -201,7 +205,7 @@ def _against_cluster(draft: StudyDraft, nodes: Sequence[Node]) -> Iterator[Viola
 
 def _pauses(scheduler: Scheduler, draft: StudyDraft) -> bool:
     """Whether some fold run must wait in mid-training for a decision. Asked of drafts with mistakes, too."""
-    if scheduler.algorithm is SchedulerAlgorithm.NONE:
+    if scheduler.algorithm in (SchedulerAlgorithm.NONE, SchedulerAlgorithm.POPULATION):
         return False
     evaluation = draft.evaluation
     trials = draft.budget.trials if draft.budget.trials > 0 else Budget().trials
