@@ -16,9 +16,9 @@ class Population:
     """Every member pauses at every rung, and goes on as soon as a worker is free, those at the lowest rung first.
 
     Whether it goes on by itself is decided then, when members that share few workers know most of each other: by the
-    scores of its rung alone, whichever order they came in. Of n scores the worst floor(n / 4) yield to the best as
-    many; equal scores rank by number, lower first, and nobody yields to an equal. A member that nobody better can take
-    the place of goes on. To record takes time linear in the scores of the rung, though it only moves memory.
+    scores of its rung alone, whichever order they came in. Of n scores the worst quarter, rounded, yields to the best
+    as many, so that about a quarter yields also where each is judged on arrival, by those that were there before.
+    Equal scores rank by number, lower first, and nobody yields to an equal. To record takes time linear in the scores of the rung, though it only moves memory.
 
     Args:
         seed: The study's; with the number of a trial it decides which of the best the trial yields to.
@@ -66,7 +66,7 @@ class Population:
         """The best quarter of the rung if the trial is of its worst, in an order that seed and trial decide."""
         ranked = self._rungs[rung]
         score = self._scores[trial, rung]
-        quarter = len(ranked) // QUANTILE
+        quarter = (2 * len(ranked) + QUANTILE) // (2 * QUANTILE)
         if bisect.bisect_left(ranked, (score, -trial)) >= quarter:
             return ()
         better = [-number for value, number in ranked[len(ranked) - quarter :] if value > score]
