@@ -169,7 +169,7 @@ class _Booked(SqlStore):
 async def _serve(folder: Path, name: str) -> None:
     book = _Book(folder / name)
     store = _Booked(folder / "store.db", book)
-    loop = Loop(store, lambda spec: make_scheduler(spec.scheduler), SteadyClock(), SETTINGS, name)
+    loop = Loop(store, make_scheduler, SteadyClock(), SETTINGS, name)
     cluster = SimulatedCluster(VirtualClock(), [], lambda *_: iter(()), timedelta(0))
     loop.bind(SimulatedEngine(cluster, loop.post), LocalSearchers(loop.post), name)
     running = asyncio.create_task(loop.run())

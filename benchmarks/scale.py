@@ -82,7 +82,7 @@ def run(size: Size) -> Run:
     clock = VirtualClock()
     nodes = [Node(f"node-{i}", CPUS_PER_NODE, 0) for i in range(max(size.workers // CPUS_PER_NODE, 1))]
     cluster = SimulatedCluster(clock, nodes, _behaviour, WORKER_START)
-    simulation = Simulation(_Discarding(), lambda spec: make_scheduler(spec.scheduler), clock, cluster)
+    simulation = Simulation(_Discarding(), make_scheduler, clock, cluster)
     simulation.start(SimulatedEngine(cluster, simulation.post), LocalSearchers(simulation.post))
     began = time.process_time()
     for i in range(size.studies):

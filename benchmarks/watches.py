@@ -197,7 +197,7 @@ async def _server(url: str) -> AsyncIterator[int]:
     """A server that stands by for the writer; its port."""
     store, nothing, clock, limits = open_sql_store(url), _Nothing(), _Clock(), Limits()
     turns = LoopSettings(retry=timedelta(milliseconds=10), lease=timedelta(days=1))
-    loop = Loop(store, lambda spec: make_scheduler(spec.scheduler), clock, turns, "standby")
+    loop = Loop(store, make_scheduler, clock, turns, "standby")
     services = Services(
         studies=Studies(store, loop, nothing, nothing, clock),
         watches=Watches(store, loop, clock, limits.max_watches, QUIET),

@@ -19,11 +19,9 @@ from searchd.datasets import DatasetCache
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidArgument, NotLeader, Violation
 from searchd.domain.space import SearchSpace
-from searchd.domain.study import StudySpec
 from searchd.engines.ray.engine import RayEngine, RayEngineSettings
 from searchd.engines.ray.local import LocalCluster, LocalRay, LocalRaySettings
 from searchd.ports.engine import CapacityChanged, EngineEvent
-from searchd.ports.scheduler import Scheduler
 from searchd.rpc.server import RpcServer
 from searchd.schedulers.factory import make_scheduler
 from searchd.schedulers.vendors import scheduler_violations
@@ -107,10 +105,6 @@ def _check_checkpoints(root: str) -> None:
         raise InvalidArgument("--checkpoints", error.reason, error.remedy) from None
 
 
-def _scheduler(spec: StudySpec) -> Scheduler:
-    return make_scheduler(spec.scheduler, spec.seed, len(spec.ladder))
-
-
 def vendor_violations(draft: StudyDraft, space: SearchSpace) -> Iterator[Violation]:
     """What is wrong with the vendors' algorithms that a draft names, for the space that is to be searched."""
     yield from search_violations(draft.search, space)
@@ -125,7 +119,7 @@ class _Server:
         clock = SteadyClock()
         self._store = SqlStore(settings.store)
         holder = _server_id(settings.data_dir)
-        self._loop = Loop(self._store, _scheduler, clock, settings.loop, holder)
+        self._loop = Loop(self._store, make_scheduler, clock, settings.loop, holder)
         self._catalog = SubprocessCatalog(settings.trainables, settings.search_path, installed=True)
         datasets = DatasetCache(settings.cache, settings.data_roots)
         limits = settings.limits

@@ -8,12 +8,12 @@ from searchd.conductor.follow_ups import FollowUps
 from searchd.conductor.lineage import Lineage
 from searchd.conductor.standing import Standing
 from searchd.conductor.trace import Scored, Trace
+from searchd.domain.brackets import brackets_of
 from searchd.domain.evaluation import TEST_FOLD, Score
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.measurement import Measurement, is_finite
 from searchd.domain.objective import Goal
 from searchd.domain.population import population_size
-from searchd.domain.scheduler import SchedulerAlgorithm, SchedulerMode
 from searchd.domain.study import Progress, Study, StudyState
 from searchd.domain.trial import (
     FoldRun,
@@ -46,9 +46,7 @@ class ActiveStudy:
         self.ladder = spec.ladder
         self.ladder_epochs = frozenset(rung.epochs for rung in self.ladder)
         self.folds_in_repeat = max(spec.evaluation.folds, 1)
-        self.climbs_at_once = (
-            spec.scheduler.algorithm is SchedulerAlgorithm.NONE or spec.scheduler.mode is SchedulerMode.STOPPING
-        )
+        self.brackets = brackets_of(spec)
         self.task = Task(
             study=study.name,
             trainable=spec.trainable,
@@ -68,12 +66,7 @@ class ActiveStudy:
         """The highest number of a trial; there is one for every number up to it."""
         self.given = 0
         """Trials that count in the budget: all but confirmations and tests."""
-        self.descents = 0
-        """Those of them that descend from others."""
-        self.broken = 0
-        """Those of them that failed or were infeasible."""
-        self.follow_ups = FollowUps(spec)
-        self.lineage = Lineage(self.ladder)
+        self.follow_ups, self.lineage = FollowUps(spec), Lineage(self.ladder)
         self.next_number = TrialNumber(1)
         """The number to ask for next. Where a caller has enqueued trials meanwhile, a suggestion becomes a trial of a
         higher number than it was asked for."""
@@ -163,8 +156,6 @@ class ActiveStudy:
 
     def _remember_searched(self, trial: Trial) -> None:
         self.given += trial.number > self.last_number
-        self.descents += trial.number > self.last_number and trial.origin is Origin.DESCENT
-        self.broken += trial.state in (TrialState.FAILED, TrialState.INFEASIBLE)
         if self.population:
             self.lineage.put(trial)
         searched = trial.origin is not Origin.DEFAULT
@@ -256,14 +247,15 @@ class ActiveStudy:
         """Epochs to advance a fold run of the trial to: the rung's, or further where no decision needs a pause.
 
         A trial alone on its one fold may run on while the scheduler judges its reports: a stopping scheduler cancels
-        it if need be, and the default configuration always climbs.
+        it if need be, the default configuration always climbs, and so does every trial below its bracket.
         """
-        rung = trial.rung
         if trial.origin.repeats:
             return self.ladder[-1].epochs
-        if self.climbs_at_once or (trial.origin is Origin.DEFAULT and not self.population):
-            while rung + 1 < len(self.ladder) and self.ladder[rung].folds == 1:
-                rung += 1
+        rung, waits_at = trial.rung, len(self.ladder) - 1
+        if self.study.spec.scheduler.pauses and (trial.origin is not Origin.DEFAULT or self.population):
+            waits_at = self.brackets.of(trial.number)
+        while rung < waits_at and self.ladder[rung].folds == 1:
+            rung += 1
         return self.ladder[rung].epochs
 
     @property
@@ -305,7 +297,7 @@ class ActiveStudy:
         """Those of them that the searcher is to propose."""
         if self.population is None:
             return self.budget_left
-        members = self.given - self.descents - self.broken + len(self.suggestions) + self.asked
+        members = self.given - self.lineage.no_members + len(self.suggestions) + self.asked
         return min(self.budget_left, self.population - members)
 
     @property

@@ -303,7 +303,11 @@ class Conductor:
             raise StudyChanged(name)
         spec = changes.applied(known.spec)
         active = self._mind.studies.get(name)
-        if active is None and known.state.ended and spec.budget.trials > known.spec.budget.trials:
+        if active is None and known.state.ended and "trials" in changes.fields:
+            had = known.spec.budget.trials
+            if spec.budget.trials <= had:
+                problem = f"{spec.budget.trials} is not more than the {had} that the study had"
+                raise InvalidStudy([Violation("budget.trials", problem, "use more, so that it can go on")])
             return self._reopen(replace(known, spec=spec).reopened(), trials, now)
         changed = replace(known, spec=spec)
         if active is None:

@@ -6,7 +6,8 @@ from datetime import datetime
 from searchd.conductor.active import ActiveStudy
 from searchd.conductor.confirmation import follow_up
 from searchd.conductor.dispatch import pool_of
-from searchd.conductor.evaluation import end_trial, finishing
+from searchd.conductor.evaluation import end_trial
+from searchd.conductor.handing_out import next_promotion
 from searchd.conductor.mind import Mind
 from searchd.domain.facts import ProgressPut, StudyPut, TrialPut
 from searchd.domain.study import Study, StudyState
@@ -70,7 +71,7 @@ def conclude(mind: Mind, active: ActiveStudy, now: datetime) -> None:
     open_trials = len(active.trials) - active.counts.get(TrialState.PAUSED, 0)
     if not active.hands_out or open_trials or not active.no_more_trials:
         return
-    if active.scheduler.promotable() is not None or (finishing(active) and active.scheduler.best_paused()):
+    if next_promotion(active) is not None:
         return
     for trial in list(active.trials.values()):
         mind.emit(TrialPut(end_trial(mind, active, trial, TrialState.STOPPED, now, "not promoted")))

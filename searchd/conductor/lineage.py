@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from searchd.domain.fidelity import Ladder
 from searchd.domain.space import Parameters
-from searchd.domain.trial import Origin, Trial, TrialNumber
+from searchd.domain.trial import Origin, Trial, TrialNumber, TrialState
 from searchd.ports.engine import Donor
 
 
@@ -23,6 +23,8 @@ class Lineage:
         self._ladder = ladder
         self._known: dict[TrialNumber, _Ancestor] = {}
         self._ended: set[TrialNumber] = set()
+        self.no_members = 0
+        """Trials that are not among those that the searcher has to start: descendants, and members that broke."""
         self._needed: dict[TrialNumber, dict[TrialNumber, int]] = {}
         """By donor, the descendants that may have to begin from its checkpoint again, and its epoch."""
 
@@ -30,7 +32,9 @@ class Lineage:
         """Take in a trial as it stands now."""
         if trial.number not in self._known:
             self._known[trial.number] = _Ancestor(trial.parameters, trial.of, trial.of_epoch)
+            self.no_members += trial.of is not None
         if trial.state.ended:
+            self.no_members += trial.of is None and trial.state in (TrialState.FAILED, TrialState.INFEASIBLE)
             self._ended.add(trial.number)
         if trial.of is None:
             return
@@ -65,9 +69,8 @@ class Lineage:
         come to stand alone."""
         if trial.state.ended and not self._needed.get(trial.number):
             yield trial.number
-        if trial.of in self._ended and trial.number in self._needed.get(trial.of, {}):
-            if len(self._needed[trial.of]) == 1:
-                yield trial.of
+        if trial.of in self._ended and self._needed.get(trial.of, {}).keys() == {trial.number}:
+            yield trial.of
 
     def told(self, number: TrialNumber) -> str:
         """The schedule that a trial is the end of: whose parameters up to which epoch; empty if it has no ancestor."""

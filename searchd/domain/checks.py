@@ -11,7 +11,7 @@ from searchd.domain.errors import Violation
 from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity, is_ladder
-from searchd.domain.scheduler import SchedulerAlgorithm
+from searchd.domain.scheduler import SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm
 from searchd.domain.space import (
     Choice,
@@ -105,7 +105,8 @@ def _domain_text(domain: Domain) -> str:
 
 
 def algorithm_violations(space: SearchSpace, algorithm: Algorithm) -> Iterator[Violation]:
-    """What of a space the search algorithm cannot propose: grid values for a model, a continuum for a grid.
+    """What of a space the search algorithm cannot propose: grid values for a model, a continuum for a grid, what is no
+    number or not always there for CMA-ES.
 
     The service calls it again with the trainable's default space when a study gives none.
     """
@@ -118,6 +119,14 @@ def algorithm_violations(space: SearchSpace, algorithm: Algorithm) -> Iterator[V
         elif algorithm is Algorithm.GRID and isinstance(parameter.domain, Float) and parameter.domain.step is None:
             remedy = "list its values with grid, give it a step with quniform, or use another search.algorithm"
             yield Violation(path, "a grid search cannot enumerate a continuous parameter", remedy)
+        elif (
+            algorithm is Algorithm.CMAES and isinstance(parameter.domain, Choice) and len(parameter.domain.options) > 1
+        ):
+            remedy = "give a range of numbers, fix it, or set search.algorithm to tpe"
+            yield Violation(path, "cmaes searches numbers, and this is a choice", remedy)
+        if algorithm is Algorithm.CMAES and parameter.when:
+            remedy = "remove the condition, or set search.algorithm to tpe"
+            yield Violation(f"search_space.{parameter.name}.when", "cmaes needs every parameter in every trial", remedy)
 
 
 def _objective_violations(draft: StudyDraft) -> Iterator[Violation]:
@@ -258,6 +267,12 @@ def _scheduler_violations(draft: StudyDraft) -> Iterator[Violation]:
     if scheduler.min_epochs > max(draft.evaluation.epochs, 1):
         message = f"{scheduler.min_epochs} is more than evaluation.epochs, which is {draft.evaluation.epochs}"
         yield Violation("scheduler.min_epochs", message, "use fewer, or raise evaluation.epochs")
+    if scheduler.brackets > 1 and scheduler.algorithm not in (SchedulerAlgorithm.ASHA, SchedulerAlgorithm.RAY):
+        message = f"{scheduler.algorithm.value} has no number of brackets to choose"
+        yield Violation("scheduler.brackets", message, "leave it out, or set scheduler.algorithm to asha")
+    if scheduler.algorithm is SchedulerAlgorithm.MEDIAN and draft.mode is SchedulerMode.PROMOTION:
+        message = "the median rule promotes nobody"
+        yield Violation("scheduler.mode", message, "leave it out, or set scheduler.algorithm to asha")
     if scheduler.algorithm is SchedulerAlgorithm.NONE and draft.evaluation.ladder:
         message = "there is no scheduler to climb it"
         yield Violation("evaluation.ladder", message, "leave it out, or set scheduler.algorithm to asha")

@@ -45,6 +45,23 @@ def derived_ladder(folds: int, epochs: int, eta: int, min_epochs: int, trials: i
     return tuple(reversed(rungs))
 
 
+def spaced_ladder(folds: int, epochs: int, min_epochs: int, rungs: int = 20) -> Ladder:
+    """The ladder of the median rule: equally spaced in epochs on one fold, then all folds.
+
+    Args:
+        folds: Fold runs of a full evaluation (folds x repeats), at least 1.
+        epochs: Epochs of a full evaluation, at least 1.
+        min_epochs: Fewest epochs of the lowest rung, at least 1.
+        rungs: Most rungs on one fold, at least 1.
+
+    Returns:
+        Rungs from the lowest to the top, strictly increasing.
+    """
+    spaced = range(epochs, min(min_epochs, epochs) - 1, -math.ceil(epochs / rungs))
+    top = (Fidelity(folds, epochs),) if folds > 1 else ()
+    return (*(Fidelity(1, at) for at in reversed(spaced)), *top)
+
+
 def population_ladder(folds: int, epochs: int, min_epochs: int, most: int = 20) -> Ladder:
     """The ladder of a population: all folds at every rung, equally spaced in epochs, as a member may be replaced often.
 

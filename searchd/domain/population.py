@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
+from searchd.domain.evaluation import Evaluation, Racing
 from searchd.domain.fidelity import population_ladder
 from searchd.domain.scheduler import SchedulerAlgorithm
 from searchd.domain.space import Choice, Domain, Parameters, ParameterValue, SearchSpace
@@ -26,8 +27,10 @@ SHRINK, GROW = 0.8, 1.2
 RESAMPLED = 0.25
 """The probability with which a choice is drawn anew."""
 
+NOT_AGAIN = "the best of a population comes of a schedule, which cannot be trained anew as one configuration"
+
 ATTEMPTS = 50
-"""Draws of a descendant's parameters that may break the space's constraints before the donor's are taken as they are."""
+"""Draws of parameters that may break the space's constraints before the donor's are taken as they are."""
 
 
 def population_size(spec: StudySpec) -> int | None:
@@ -95,28 +98,34 @@ def population_violations(draft: StudyDraft, space: SearchSpace, checkpoints: bo
             message = f"{scheduler.algorithm.value} changes no parameters in mid-training"
             yield Violation("scheduler.explore", message, "leave it out, or set scheduler.algorithm to population")
         return
+    if draft.mode is not None:
+        message = "members of a population go on or yield, and are neither promoted nor stopped by a mode"
+        yield Violation("scheduler.mode", message, "leave it out")
     if not checkpoints:
         message = f"a population goes on from checkpoints, and {draft.trainable} keeps none"
         yield Violation("scheduler.algorithm", message, "use ctx.keep in the trainable, or another scheduler.algorithm")
     yield from _parameter_violations(scheduler.explore, space)
-    ladder = population_ladder(max(evaluation.fold_runs, 1), max(evaluation.epochs, 1), max(scheduler.min_epochs, 1))
-    if len(ladder) < 2:
-        message = f"a population needs a rung below the top, and {evaluation.epochs} epochs have none"
-        yield Violation("evaluation.epochs", message, "use at least twice as many epochs as scheduler.min_epochs")
     if 1 <= draft.budget.trials < SMALLEST:
         message = f"{draft.budget.trials} are too few for a population"
         yield Violation("budget.trials", message, f"use at least {SMALLEST}")
+    yield from _evaluation_violations(evaluation, scheduler.min_epochs, draft.racing)
+    if draft.dataset is not None and draft.dataset.test is not None:
+        yield Violation("dataset.test", NOT_AGAIN, "leave it out, and set the rows aside yourself")
+
+
+def _evaluation_violations(evaluation: Evaluation, min_epochs: int, racing: Racing | None) -> Iterator[Violation]:
+    ladder = population_ladder(max(evaluation.fold_runs, 1), max(evaluation.epochs, 1), max(min_epochs, 1))
+    if len(ladder) < 2:
+        message = f"a population needs a rung below the top, and {evaluation.epochs} epochs have none"
+        yield Violation("evaluation.epochs", message, "use at least twice as many epochs as scheduler.min_epochs")
     if any(rung.folds < evaluation.fold_runs for rung in evaluation.ladder):
         message = "a population climbs by epochs, and a rung leaves folds out"
-        yield Violation("evaluation.ladder", message, f"let every rung have all {evaluation.fold_runs}, or leave it out")
-    if draft.racing is not None and draft.racing.value != "none":
+        yield Violation("evaluation.ladder", message, f"leave it out, or give each rung {evaluation.fold_runs} folds")
+    if racing not in (None, Racing.NONE):
         message = "members of a population train all folds at once, so that there is no race"
         yield Violation("evaluation.racing", message, "leave it out")
-    anew = "the best of a population comes of a schedule, which cannot be trained anew as one configuration"
     if evaluation.confirm is not None:
-        yield Violation("evaluation.confirm", anew, "leave it out")
-    if draft.dataset is not None and draft.dataset.test is not None:
-        yield Violation("dataset.test", anew, "leave it out, and set the rows aside yourself")
+        yield Violation("evaluation.confirm", NOT_AGAIN, "leave it out")
 
 
 def _parameter_violations(names: Sequence[str], space: SearchSpace) -> Iterator[Violation]:

@@ -45,3 +45,9 @@ class Scheduler:
     brackets: int = 1
     ray: str = ""
     explore: tuple[str, ...] = ()
+
+    @property
+    def pauses(self) -> bool:
+        """Whether trials wait at rungs until they may go on to the next; else they train on until they are stopped."""
+        by_mode = self.algorithm in (SchedulerAlgorithm.ASHA, SchedulerAlgorithm.HYPERBAND)
+        return (by_mode and self.mode is SchedulerMode.PROMOTION) or self.algorithm is SchedulerAlgorithm.POPULATION

@@ -36,7 +36,7 @@ class Origin(StrEnum):
 
     @property
     def informs(self) -> bool:
-        """Whether the trial's scores say something of its parameters: those of a descendant are its donor's work, too."""
+        """Whether the trial's scores say something of its parameters: a descendant's are its donor's work, too."""
         return not self.repeats and self is not Origin.DESCENT
 
 

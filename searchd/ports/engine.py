@@ -67,8 +67,8 @@ class Donor:
 class Segment:
     """The unit of work: advance one fold run to ``target`` epochs (from wherever its checkpoint is).
 
-    One that has a ``donor`` and no checkpoint yet begins from the donor's. Checkpoints of the epochs in ``keep`` are not
-    deleted, as others may begin from them.
+    One that has a ``donor`` and no checkpoint yet begins from the donor's. Checkpoints of the epochs in ``keep`` stay,
+    as others may begin from them.
     """
 
     task: Task

@@ -1,37 +1,46 @@
-"""Asynchronous successive halving, in the two forms in which it is known.
+"""Asynchronous successive halving, in the two forms in which it is known, with brackets.
 
-Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020.
+Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020. With all brackets that a ladder has, it
+is asynchronous Hyperband.
 """
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
+from searchd.domain.brackets import ONE_BRACKET, Brackets
 from searchd.domain.trial import TrialNumber
 from searchd.ports.scheduler import Verdict
+from searchd.schedulers.divided import Divided, Ranked
 
 
 class AshaStopping:
     """A trial stops at a rung unless it is as good as the best 1/eta of those that were there before it.
 
-    Decides as ``AsyncHyperBandScheduler`` of Ray Tune does with one bracket: the first trial at a rung climbs, a later
-    one stops if its score is below the (1 - 1/eta) quantile, linearly interpolated, of the scores before it. Nobody
-    is ever paused. Logarithmic time per trial and rung. ``eta`` is at least 2.
+    Decides as ``AsyncHyperBandScheduler`` of Ray Tune does: the first trial of a bracket at a rung climbs, a later one
+    stops if its score is below the (1 - 1/eta) quantile, linearly interpolated, of the bracket's scores before it.
+    Nobody is ever paused. Logarithmic time per trial and rung. ``eta`` is at least 2.
     """
 
-    def __init__(self, eta: int) -> None:
+    def __init__(self, eta: int, brackets: Brackets = ONE_BRACKET) -> None:
         self._share = (1 - 1 / eta) * 100 / 100  # a percentile, as Ray asks for it: ties depend on the last bit
-        self._rungs: dict[int, _Divided] = {}
+        self._brackets = brackets
+        self._rungs: defaultdict[tuple[int, int], Divided] = defaultdict(Divided)
+        """Scores by rung and bracket."""
 
     def completed(self, trial: TrialNumber, rung: int, score: float) -> Verdict:
-        """Compare with the trials before, then record."""
-        cutoff = self._cutoff(rung)
+        """Compare with the trials of the bracket before, then record; below its bracket a trial climbs."""
+        cutoff = self._cutoff(self._rungs[rung, self._brackets.of(trial)])
         self.recorded(trial, rung, score, climbed=True)
         return Verdict.STOP if cutoff is not None and score < cutoff else Verdict.CLIMB
 
     def recorded(self, trial: TrialNumber, rung: int, score: float, climbed: bool) -> None:  # noqa: ARG002  # the port's
         """Record a score; those of stopped trials count as well."""
-        scores = self._rungs.setdefault(rung, _Divided())
+        bracket = self._brackets.of(trial)
+        if rung < bracket:
+            return
+        scores = self._rungs[rung, bracket]
         below = math.floor(len(scores) * self._share) + 1  # the two values to interpolate lie at this border
         scores.add((score, -trial), len(scores) + 1 - below)
 
@@ -53,10 +62,9 @@ class AshaStopping:
     def promoted(self, trial: TrialNumber, rung: int) -> None:
         """Nobody is paused, so nobody is promoted."""
 
-    def _cutoff(self, rung: int) -> float | None:
-        """The quantile of the scores at a rung, to the last bit as numpy computes it; None if there are none."""
-        scores = self._rungs.get(rung)
-        if scores is None:
+    def _cutoff(self, scores: Divided) -> float | None:
+        """The quantile of a rung's scores, to the last bit as numpy computes it; None if there are none."""
+        if not len(scores):
             return None
         place = (len(scores) - 1) * self._share
         weight = place - math.floor(place)
@@ -66,34 +74,45 @@ class AshaStopping:
 
 
 class AshaPromotion:
-    """Every trial pauses at every rung, and climbs when it is among the best 1/eta that completed it (Algorithm 2).
+    """Every trial pauses at every rung, and climbs when it is among the best 1/eta that completed it.
 
-    Among the best floor(n / eta) of a rung's n scores, the best that is still paused climbs first; higher rungs come
-    first. Equal scores rank by number, lower first. Logarithmic time, amortised, per trial and rung. ``eta`` is at
-    least 2.
+    Among the best floor(n / eta) of a rung's n scores in a bracket, the best that is still paused climbs first; higher
+    rungs come first, then better scores. Equal scores rank by number, lower first. Below its bracket a trial climbs at
+    once. Logarithmic time, amortised, per trial and rung. ``eta`` is at least 2.
+
+    In one thing it is stricter than the paper's Algorithm 2: no more than floor(n / eta) climb, except that the best of
+    all may always. There whoever was among the best at any moment climbs, which comes to more than 1 in eta, for ranks
+    waver, and the more so the fewer have come: with so many early mistakes on the upper rungs, good trials come later.
     """
 
-    def __init__(self, eta: int) -> None:
+    def __init__(self, eta: int, brackets: Brackets = ONE_BRACKET) -> None:
         self._eta = eta
-        self._rungs: list[_PausingRung] = []
+        self._brackets = brackets
+        self._rungs: list[defaultdict[int, _PausingRung]] = []
+        """For each rung its part in each bracket."""
 
     def completed(self, trial: TrialNumber, rung: int, score: float) -> Verdict:
-        """Record; the verdict is always PAUSE."""
+        """Record; the verdict is PAUSE from the trial's bracket on, and CLIMB below."""
         self.recorded(trial, rung, score, climbed=False)
-        return Verdict.PAUSE
+        return Verdict.CLIMB if rung < self._brackets.of(trial) else Verdict.PAUSE
 
     def recorded(self, trial: TrialNumber, rung: int, score: float, climbed: bool) -> None:
         """Record a score; the trial is paused at the rung unless it ``climbed``."""
+        bracket = self._brackets.of(trial)
+        if rung < bracket:
+            return
         while len(self._rungs) <= rung:
-            self._rungs.append(_PausingRung())
-        at = self._rungs[rung]
-        at.scores.add((score, -trial), (len(at.scores) + 1) // self._eta)
+            self._rungs.append(defaultdict(_PausingRung))
+        at = self._rungs[rung][bracket]
+        at.add((score, -trial), self._eta)
         if not climbed:
             at.pause(trial, score)
 
     def forget(self, trial: TrialNumber, rung: int) -> None:
         """The trial is no longer paused; its score still counts."""
-        self._rungs[rung].paused.discard(trial)
+        bracket = self._brackets.of(trial)
+        if rung >= bracket:
+            self._rungs[rung][bracket].paused.discard(trial)
 
     def donors(self, trial: TrialNumber, rung: int) -> Sequence[TrialNumber]:  # noqa: ARG002  # the port's
         """Everybody goes on by itself."""
@@ -101,76 +120,53 @@ class AshaPromotion:
 
     def promoted(self, trial: TrialNumber, rung: int) -> None:
         """The trial is no longer paused; its score still counts."""
-        self._rungs[rung].paused.discard(trial)
+        self.forget(trial, rung)
 
     def promotable(self) -> tuple[TrialNumber, int] | None:
-        """The best paused trial of the highest rung where it is among the best 1/eta, and that rung."""
-        for number in reversed(range(len(self._rungs))):
-            rung = self._rungs[number]
-            best = rung.best_paused()
-            if best is not None and rung.scores.above and best >= rung.scores.worst_above():
-                return TrialNumber(-best[1]), number
-        return None
+        """The best paused trial of the highest rung where one is among the best 1/eta of its bracket, and that rung."""
+        return self._highest(_PausingRung.best_earned)
 
     def best_paused(self) -> tuple[TrialNumber, int] | None:
         """The best paused trial of the highest rung that has any, and that rung."""
+        return self._highest(_PausingRung.best_paused)
+
+    def _highest(self, best: "Callable[[_PausingRung], Ranked | None]") -> tuple[TrialNumber, int] | None:
         for number in reversed(range(len(self._rungs))):
-            best = self._rungs[number].best_paused()
-            if best is not None:
-                return TrialNumber(-best[1]), number
+            found = [ranked for part in self._rungs[number].values() if (ranked := best(part)) is not None]
+            if found:
+                return TrialNumber(-max(found)[1]), number
         return None
 
 
-_Ranked = tuple[float, int]
-"""A score and the negative number of its trial: larger is better, equal scores rank by number."""
-
-
-class _Divided:
-    """Scores of one rung, divided into the best few and the others; only the border between them can be seen."""
-
-    def __init__(self) -> None:
-        self.above: list[_Ranked] = []
-        self._below: list[_Ranked] = []  # negated, so that the heap's first is its best
-
-    def __len__(self) -> int:
-        return len(self.above) + len(self._below)
-
-    def add(self, ranked: _Ranked, above: int) -> None:
-        """Add a score, and move the border so that ``above`` scores are above it."""
-        score, number = heapq.heappushpop(self.above, ranked)
-        heapq.heappush(self._below, (-score, -number))
-        while len(self.above) < above:
-            score, number = heapq.heappop(self._below)
-            heapq.heappush(self.above, (-score, -number))
-        while len(self.above) > above:
-            score, number = heapq.heappop(self.above)
-            heapq.heappush(self._below, (-score, -number))
-
-    def worst_above(self) -> _Ranked:
-        """The worst of the best few; there must be any."""
-        return self.above[0]
-
-    def best_below(self) -> _Ranked:
-        """The best of the others; there must be any."""
-        score, number = self._below[0]
-        return -score, -number
-
-
 class _PausingRung:
-    """All scores of a rung, and which of its trials are paused."""
+    """All scores of a rung in a bracket, and which of its trials are paused."""
 
     def __init__(self) -> None:
-        self.scores = _Divided()
+        self.scores = Divided()
+        self.best: Ranked | None = None
         self.paused: set[TrialNumber] = set()
         self._heap: list[tuple[float, TrialNumber]] = []
+
+    def add(self, ranked: Ranked, eta: int) -> None:
+        """Add a score, and move the border so that one in eta is above it."""
+        self.scores.add(ranked, (len(self.scores) + 1) // eta)
+        self.best = ranked if self.best is None else max(self.best, ranked)
 
     def pause(self, trial: TrialNumber, score: float) -> None:
         """Add a paused trial; once it has left it does not come back to this rung."""
         self.paused.add(trial)
         heapq.heappush(self._heap, (-score, trial))
 
-    def best_paused(self) -> _Ranked | None:
+    def best_paused(self) -> Ranked | None:
         """The best trial that is still paused; those that have left are dropped on the way."""
         while self._heap and self._heap[0][1] not in self.paused:
             heapq.heappop(self._heap)
         return (-self._heap[0][0], -self._heap[0][1]) if self._heap else None
+
+    def best_earned(self) -> Ranked | None:
+        """That trial if it is above the border, and fewer have left than are there or it is the best; else None."""
+        best = self.best_paused()
+        if best is None or not self.scores.above or best < self.scores.worst_above():
+            return None
+        left = len(self.scores) - len(self.paused)
+        return best if left < len(self.scores.above) or best == self.best else None

@@ -18,7 +18,8 @@ class Population:
     Whether it goes on by itself is decided then, when members that share few workers know most of each other: by the
     scores of its rung alone, whichever order they came in. Of n scores the worst quarter, rounded, yields to the best
     as many, so that about a quarter yields also where each is judged on arrival, by those that were there before.
-    Equal scores rank by number, lower first, and nobody yields to an equal. To record takes time linear in the scores of the rung, though it only moves memory.
+    Equal scores rank by number, lower first, and nobody yields to an equal. To record a score takes time linear in the
+    scores of the rung, though it only moves memory.
 
     Args:
         seed: The study's; with the number of a trial it decides which of the best the trial yields to.

@@ -9,8 +9,8 @@ from searchd.domain.checks import algorithm_violations, constrained_violations, 
 from searchd.domain.constraints import with_fixed
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidStudy, Violation
-from searchd.domain.evaluation import Split
-from searchd.domain.fidelity import derived_ladder
+from searchd.domain.evaluation import Racing, Split
+from searchd.domain.fidelity import Ladder
 from searchd.domain.objective import Objective
 from searchd.domain.population import population_violations
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
@@ -19,6 +19,9 @@ from searchd.domain.space import SearchSpace
 from searchd.domain.study import Budget, StudySpec
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import Node
+
+FOLDS_ETA = 4
+"""Reduction factor of a study with folds that names no scheduler; why is in docs/adr/0011-racing.md."""
 
 VendorCheck = Callable[[StudyDraft, SearchSpace], Iterable[Violation]]
 """What is wrong with the vendors' algorithms that a draft names, for the space that is to be searched."""
@@ -64,7 +67,10 @@ def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) 
 
 
 def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> StudySpec:
-    evaluation = replace(draft.evaluation, split=chosen_split(draft, inspection))
+    scheduler = _scheduler(draft, card)
+    evaluation = replace(
+        draft.evaluation, split=chosen_split(draft, inspection), racing=_racing(draft, scheduler.algorithm)
+    )
     objectives = draft.objectives or (Objective(*next(iter(card.metrics.items()))),)
     return StudySpec(
         trainable=draft.trainable,
@@ -74,7 +80,7 @@ def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> 
         fixed=draft.fixed,
         seed=draft.seed,
         search=draft.search,
-        scheduler=_scheduler(draft, card),
+        scheduler=scheduler,
         evaluation=evaluation,
         resources=draft.resources,
         budget=draft.budget,
@@ -105,15 +111,23 @@ def _scheduler(draft: StudyDraft, card: Card) -> Scheduler:
     climbs = top.folds > 1 or top.epochs > 1
     scheduler = draft.scheduler
     if scheduler is None:
-        scheduler = Scheduler(SchedulerAlgorithm.ASHA if climbs else SchedulerAlgorithm.NONE)
+        scheduler = Scheduler(eta=FOLDS_ETA) if top.folds > 1 else Scheduler()
     if not climbs:
         scheduler = replace(scheduler, algorithm=SchedulerAlgorithm.NONE, ray="")
-    mode = SchedulerMode.STOPPING if scheduler.algorithm is SchedulerAlgorithm.RAY else draft.mode
-    if scheduler.algorithm is SchedulerAlgorithm.POPULATION:
-        mode = SchedulerMode.PROMOTION
+    stops = scheduler.algorithm in (SchedulerAlgorithm.MEDIAN, SchedulerAlgorithm.RAY)
+    mode = SchedulerMode.STOPPING if stops else draft.mode
     if mode is None:
         mode = SchedulerMode.PROMOTION if card.checkpoints or top.epochs == 1 else SchedulerMode.STOPPING
     return replace(scheduler, mode=mode)
+
+
+def _racing(draft: StudyDraft, algorithm: SchedulerAlgorithm) -> Racing:
+    """The rule as written, or a paired race where ASHA or Hyperband climbs folds for one objective: those who are not
+    the best at it may be of use for another."""
+    if draft.racing is not None:
+        return draft.racing
+    usual = algorithm in (SchedulerAlgorithm.ASHA, SchedulerAlgorithm.HYPERBAND) and len(draft.objectives) <= 1
+    return Racing.PAIRED if usual and draft.evaluation.fold_runs > 1 else Racing.NONE
 
 
 def chosen_split(draft: StudyDraft, inspection: Inspection | None) -> Split:
@@ -166,7 +180,13 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
         yield from constrained_violations(_space(draft, card), draft)
     if draft.search.algorithm is Algorithm.GRADIENT:
         yield from _without_gradients(draft, card)
-    if not card.checkpoints and _pauses(_scheduler(draft, card), draft):
+    scheduler = _scheduler(draft, card)
+    ladder = _ladder(scheduler, draft)
+    if scheduler.algorithm is SchedulerAlgorithm.ASHA and scheduler.brackets > len(ladder):
+        message = f"{scheduler.brackets} is more than the ladder has rungs"
+        yield Violation("scheduler.brackets", message, f"use at most {len(ladder)}")
+    population = scheduler.algorithm is SchedulerAlgorithm.POPULATION
+    if not card.checkpoints and _waits(scheduler, ladder) and not population:
         yield Violation(
             "scheduler.mode",
             f"{card.name} keeps no checkpoints, so a paused trial would be lost",
@@ -203,21 +223,28 @@ def _against_cluster(draft: StudyDraft, nodes: Sequence[Node]) -> Iterator[Viola
         yield Violation("resources.cpus", message, f"ask for at most {cpus:g}")
 
 
-def _pauses(scheduler: Scheduler, draft: StudyDraft) -> bool:
-    """Whether some fold run must wait in mid-training for a decision. Asked of drafts with mistakes, too."""
-    if scheduler.algorithm in (SchedulerAlgorithm.NONE, SchedulerAlgorithm.POPULATION):
-        return False
+def _waits(scheduler: Scheduler, ladder: Ladder) -> bool:
+    """Whether some fold run must wait in mid-training for a decision."""
+    partial = [rung for rung in ladder if rung.epochs < ladder[-1].epochs]
+    return any(scheduler.pauses or rung.folds > 1 for rung in partial)
+
+
+def _ladder(scheduler: Scheduler, draft: StudyDraft) -> Ladder:
+    """The rungs of a draft, which may have mistakes."""
     evaluation = draft.evaluation
     trials = draft.budget.trials if draft.budget.trials > 0 else Budget().trials
-    ladder = evaluation.ladder or derived_ladder(
-        max(evaluation.fold_runs, 1),
-        max(evaluation.epochs, 1),
-        max(scheduler.eta, 2),
-        max(scheduler.min_epochs, 1),
-        trials,
-    )
-    partial = [rung for rung in ladder if rung.epochs < evaluation.epochs]
-    return any(scheduler.mode is SchedulerMode.PROMOTION or rung.folds > 1 for rung in partial)
+    return StudySpec(
+        draft.trainable,
+        draft.objectives,
+        scheduler=replace(scheduler, eta=max(scheduler.eta, 2), min_epochs=max(scheduler.min_epochs, 1)),
+        evaluation=replace(
+            evaluation,
+            folds=max(evaluation.folds, 0),
+            repeats=max(evaluation.repeats, 1),
+            epochs=max(evaluation.epochs, 1),
+        ),
+        budget=Budget(trials=trials),
+    ).ladder
 
 
 def _unknown_trainable(name: str, cards: Mapping[str, Card]) -> Violation:

@@ -259,6 +259,8 @@ class _RacingRuleEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     """Stop when the mean so far is no better than the incumbent's worst fold."""
     RACING_RULE_AGGRESSIVE: _RacingRule.ValueType  # 3
     """Stop when the mean so far is no better than the incumbent's on the same folds."""
+    RACING_RULE_PAIRED: _RacingRule.ValueType  # 4
+    """Stop when the mean so far is below the incumbent's on the same folds by more than the folds to come may make up."""
 
 class RacingRule(_RacingRule, metaclass=_RacingRuleEnumTypeWrapper):
     """Whether the remaining folds of a rung are worth running (Bergman, Purucker, Hutter, AutoML 2024)."""
@@ -271,6 +273,8 @@ RACING_RULE_FORGIVING: RacingRule.ValueType  # 2
 """Stop when the mean so far is no better than the incumbent's worst fold."""
 RACING_RULE_AGGRESSIVE: RacingRule.ValueType  # 3
 """Stop when the mean so far is no better than the incumbent's on the same folds."""
+RACING_RULE_PAIRED: RacingRule.ValueType  # 4
+"""Stop when the mean so far is below the incumbent's on the same folds by more than the folds to come may make up."""
 global___RacingRule = RacingRule
 
 class _StudyState:

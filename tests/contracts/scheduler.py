@@ -8,7 +8,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from searchd.domain.evaluation import Evaluation
+from searchd.domain.fidelity import Fidelity
+from searchd.domain.objective import Goal, Objective
 from searchd.domain.scheduler import Scheduler as Settings
+from searchd.domain.study import StudySpec
 from searchd.domain.trial import TrialNumber
 from searchd.ports.scheduler import Scheduler, Verdict
 from searchd.schedulers.factory import make_scheduler
@@ -18,6 +22,16 @@ shared = examples(deadline=None, suppress_health_check=[HealthCheck.differing_ex
 
 TOP = 3
 """Rungs 0 to 2 are decided about; a trial that completes rung 3 is complete."""
+
+LADDER = tuple(Fidelity(1, epochs) for epochs in range(1, TOP + 2))
+
+
+def climbing(settings: Settings, seed: int = 1) -> StudySpec:
+    """A study whose ladder has these rungs."""
+    evaluation = Evaluation(epochs=LADDER[-1].epochs, ladder=LADDER)
+    objectives = (Objective("accuracy", Goal.MAXIMIZE),)
+    return StudySpec("t", objectives, seed=seed, scheduler=settings, evaluation=evaluation)
+
 
 Step = tuple[str, int, int]
 """What happens: its kind, which trial (modulo those it may happen to), and the score, with many ties."""
@@ -85,9 +99,9 @@ class Study:
             self.running.append(trial)
             self.scheduler.promoted(trial, rung)
 
-    def rebuilt(self, settings: Settings) -> "Study":
+    def rebuilt(self, spec: StudySpec) -> "Study":
         """The same study after a restart: its scheduler is replayed from the scores, trial by trial."""
-        scheduler = make_scheduler(settings)
+        scheduler = make_scheduler(spec)
         for trial, scores in self.scores.items():
             for rung, score in enumerate(scores[:TOP]):
                 climbed = rung + 1 < len(scores) or trial in self.running
@@ -100,28 +114,28 @@ class Study:
 
 
 class SchedulerContract:
-    """Subclass with the attribute ``settings``."""
+    """Subclass with the attribute ``spec``."""
 
-    settings: Settings
+    spec: StudySpec
 
     @pytest.fixture
     def scheduler(self) -> Scheduler:
-        return make_scheduler(self.settings)
+        return make_scheduler(self.spec)
 
     @shared
     @given(before=STEPS, after=STEPS)
     def test_replaying_is_as_good_as_living(self, before: Sequence[Step], after: Sequence[Step]) -> None:
         """Rebuilt from stored scores at any moment, it decides as if it had been there all along."""
-        study = Study(make_scheduler(self.settings))
+        study = Study(make_scheduler(self.spec))
         study.live(before)
-        rebuilt = study.rebuilt(self.settings)
+        rebuilt = study.rebuilt(self.spec)
         assert rebuilt.live(after) == study.live(after)
 
     @shared
     @given(steps=STEPS)
     def test_names_only_paused_trials(self, steps: Sequence[Step]) -> None:
         """Whoever is to climb is paused; if anybody is paused then there is a best one of the highest such rung."""
-        study = Study(make_scheduler(self.settings))
+        study = Study(make_scheduler(self.spec))
         study.live(steps)
         best = study.scheduler.best_paused()
         assert (best is None) == (not study.paused)
@@ -130,6 +144,17 @@ class SchedulerContract:
             assert best[1] == max(len(study.scores[t]) - 1 for t in study.paused)
         promotable = study.scheduler.promotable()
         assert promotable is None or promotable[0] in study.paused
+
+    @shared
+    @given(steps=STEPS)
+    def test_a_trial_that_is_stopped_or_forgotten_stays_so(self, steps: Sequence[Step]) -> None:
+        """Nobody is named who was stopped or forgotten, whatever happens to others."""
+        study = Study(make_scheduler(self.spec))
+        study.live(steps)
+        gone = {*study.forgotten, *study.scores} - {*study.running, *study.paused}
+        while (found := study.scheduler.best_paused()) is not None:
+            assert found[0] not in gone
+            study.scheduler.promoted(*found)
 
     def test_begins_with_nobody_paused(self, scheduler: Scheduler) -> None:
         """Before the first trial nobody can climb."""

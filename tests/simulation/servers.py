@@ -8,9 +8,8 @@ from searchd.domain.card import Card, Form
 from searchd.domain.evaluation import Evaluation
 from searchd.domain.objective import Goal
 from searchd.domain.space import Choice, Float, Integer, Parameter, SearchSpace
-from searchd.domain.study import Dataset, StudySpec
+from searchd.domain.study import Dataset
 from searchd.ports.catalog import Inspection
-from searchd.ports.scheduler import Scheduler
 from searchd.ports.searcher import CloseSearch, SearchCommand, SearchFailed
 from searchd.schedulers.factory import make_scheduler
 from searchd.searchers.host import Answer
@@ -173,7 +172,7 @@ class Server:
         stage = self._stage
         store = self._disk.opened_again()
         clock = SteadyClock(stage.events, stage.wall_time())
-        self.loop = Loop(store, _scheduler, clock, SETTINGS, self.name)
+        self.loop = Loop(store, make_scheduler, clock, SETTINGS, self.name)
         self.engine = WorldEngine(self._cluster, self.loop.post, stage, life)
         self.searchers = SlowSearchers(self.loop.post, stage, life)
         self.loop.bind(self.engine, self.searchers, f"{self.name}.example:50051")
@@ -198,7 +197,3 @@ class Server:
         broken, self._broken = self._broken, {}
         for tell in broken.values():
             tell()
-
-
-def _scheduler(spec: StudySpec) -> Scheduler:
-    return make_scheduler(spec.scheduler)

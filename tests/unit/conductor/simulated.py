@@ -130,7 +130,7 @@ class House:
         behaviour: Behaviour = trains,
         *,
         store: MemoryStore | None = None,
-        schedulers: Callable[[StudySpec], Scheduler] = lambda spec: make_scheduler(spec.scheduler),
+        schedulers: Callable[[StudySpec], Scheduler] = make_scheduler,
         searchers: Callable[[Callable[[Answer], None]], Searchers] = LocalSearchers,
         engines: Callable[[SimulatedCluster, Callable[[EngineEvent], None]], Recorder] = Recorder,
         start: timedelta = 2 * SECOND,
@@ -227,7 +227,7 @@ class House:
 
 def rebuilt(house: House) -> Conductor:
     """A conductor as a server that starts now would build it from the store."""
-    return Conductor(house.store.live(), lambda spec: make_scheduler(spec.scheduler), 99, house.clock.now())
+    return Conductor(house.store.live(), make_scheduler, 99, house.clock.now())
 
 
 def endings(facts: Iterable[Fact]) -> Counter[tuple[StudyName, int]]:

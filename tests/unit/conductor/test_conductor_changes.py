@@ -59,6 +59,18 @@ def test_an_ended_study_goes_on_with_a_larger_budget(algorithm: Algorithm, mode:
     assert after.progress.best.score >= before.progress.best.score
 
 
+def test_an_ended_study_needs_more_trials_to_go_on() -> None:
+    """Extending an ended study to what it had is refused, and changes nothing."""
+    house = House()
+    name = house.create(budget=Budget(trials=3))
+    house.run()
+    before = house.study(name)
+    with pytest.raises(InvalidStudy) as raised:
+        changed(house, name, trials=3)
+    assert [v.path for v in raised.value.violations] == ["budget.trials"]
+    assert house.study(name) == before
+
+
 def test_a_running_study_takes_its_new_budget() -> None:
     """A budget that grows while the study runs is used."""
     house = House()

@@ -293,7 +293,7 @@ def test_one_study_that_cannot_be_read_keeps_no_other_from_going_on() -> None:
         replace(live[0], trials=Unreadable()),
         live[1],
     ]
-    conductor = Conductor(stored, lambda spec: make_scheduler(spec.scheduler), 9, house.clock.now())
+    conductor = Conductor(stored, make_scheduler, 9, house.clock.now())
     assert set(conductor.faults) == {stranger.name, broken.name}
     opening = conductor.opening()
     assert [fact.study.state for fact in opening.facts] == [StudyState.PAUSED]  # type: ignore[union-attr]

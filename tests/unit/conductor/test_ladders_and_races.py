@@ -9,12 +9,13 @@ from datetime import timedelta
 import pytest
 
 from searchd.conductor.active import FINISHERS
+from searchd.domain.brackets import brackets_of
 from searchd.domain.evaluation import Evaluation, Racing, Score
 from searchd.domain.fidelity import Fidelity, Ladder
 from searchd.domain.objective import Goal, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.study import Budget, StudyName, StudyState
-from searchd.domain.trial import Origin, TrialState
+from searchd.domain.trial import Origin, TrialNumber, TrialState
 from searchd.engines.simulated import Epoch
 from searchd.ports.engine import CancelSegment, Node, Outcome, Segment
 from tests.unit.conductor.simulated import House, LateEnds, Recorder, reports, score, trains
@@ -22,6 +23,9 @@ from tests.unit.conductor.simulated import House, LateEnds, Recorder, reports, s
 NONE = Scheduler(SchedulerAlgorithm.NONE)
 PROMOTION = Scheduler(mode=SchedulerMode.PROMOTION)
 STOPPING = Scheduler(mode=SchedulerMode.STOPPING)
+HYPERBAND = Scheduler(SchedulerAlgorithm.HYPERBAND)
+STOPPING_HYPERBAND = Scheduler(SchedulerAlgorithm.HYPERBAND, mode=SchedulerMode.STOPPING)
+MEDIAN = Scheduler(SchedulerAlgorithm.MEDIAN)
 FOLDED_LADDER = (Fidelity(1, 3), Fidelity(3, 3), Fidelity(5, 9))
 PARTIAL_LADDER = (Fidelity(2, 1), Fidelity(3, 3), Fidelity(5, 9))
 
@@ -45,7 +49,7 @@ def _check_rungs(house: House, name: StudyName) -> None:
 @pytest.mark.parametrize("engine", [Recorder, LateEnds])
 @pytest.mark.parametrize("folds", [0, 5])
 @pytest.mark.parametrize("racing", Racing)
-@pytest.mark.parametrize("scheduler", [NONE, PROMOTION, STOPPING])
+@pytest.mark.parametrize("scheduler", [NONE, PROMOTION, STOPPING, HYPERBAND, STOPPING_HYPERBAND, MEDIAN])
 def test_every_way_to_climb_ends_with_true_scores(
     scheduler: Scheduler, racing: Racing, folds: int, engine: type[Recorder]
 ) -> None:
@@ -63,7 +67,7 @@ def test_every_way_to_climb_ends_with_true_scores(
 @pytest.mark.parametrize("engine", [Recorder, LateEnds])
 @pytest.mark.parametrize("ladder", [FOLDED_LADDER, PARTIAL_LADDER])
 @pytest.mark.parametrize("racing", Racing)
-@pytest.mark.parametrize("scheduler", [PROMOTION, STOPPING])
+@pytest.mark.parametrize("scheduler", [PROMOTION, STOPPING, HYPERBAND, MEDIAN])
 def test_ladder_with_folds_at_partial_epochs(
     scheduler: Scheduler, racing: Racing, ladder: Ladder, engine: type[Recorder]
 ) -> None:
@@ -89,7 +93,7 @@ def test_derived_ladder_has_its_rungs() -> None:
     _check_rungs(house, name)
 
 
-@pytest.mark.parametrize("scheduler", [NONE, PROMOTION, STOPPING])
+@pytest.mark.parametrize("scheduler", [NONE, PROMOTION, STOPPING, HYPERBAND, STOPPING_HYPERBAND, MEDIAN])
 @pytest.mark.parametrize("racing", Racing)
 def test_default_reaches_the_top_however_bad_it_is(scheduler: Scheduler, racing: Racing) -> None:
     """The default configuration is never paused for good, stopped or raced out, so that gains can be told."""
@@ -117,6 +121,40 @@ def test_three_searched_trials_finish_under_promotion(seed: int) -> None:
     house.run()
     finished = [t for t in house.trials(name) if t.state is TrialState.COMPLETED and t.origin is Origin.SEARCH]
     assert len(finished) >= FINISHERS
+
+
+@pytest.mark.parametrize("late_ends", [True, False])
+@pytest.mark.parametrize("mode", SchedulerMode)
+def test_hyperbands_trials_are_judged_from_their_brackets_on(mode: SchedulerMode, late_ends: bool) -> None:
+    """A trial climbs to the rung of its bracket in one go; whoever ends below the top was judged there or above."""
+    house = House(engines=LateEnds if late_ends else Recorder)
+    scheduler = Scheduler(SchedulerAlgorithm.HYPERBAND, mode=mode)
+    name = house.create(default=None, scheduler=scheduler, evaluation=Evaluation(epochs=27), budget=Budget(trials=60))
+    house.run()
+    brackets = brackets_of(house.study(name).spec)
+    found = Counter((brackets.of(trial.number), trial.rung) for trial in house.trials(name))
+    assert {bracket for bracket, _ in found} == {0, 1, 2, 3}
+    assert all(rungs > bracket for bracket, rungs in found)
+    assert {bracket for bracket, rungs in found if rungs == 4} >= {2, 3}
+    targets = {(brackets.of(TrialNumber(s.trial)), s.target) for s in house.engine.segments() if s.attempt == 1}
+    assert targets == (
+        {(0, 1), (1, 3), (2, 9), (3, 27)} if mode is SchedulerMode.PROMOTION else {(b, 27) for b in range(4)}
+    )
+    _check_rungs(house, name)
+
+
+def test_the_median_rule_says_why_it_stops() -> None:
+    """Trials that are worse than the median stop early with that reason, and the better half trains fully."""
+    house = House()
+    name = house.create(scheduler=MEDIAN, evaluation=Evaluation(epochs=9), budget=Budget(trials=40))
+    house.run()
+    stopped = [trial for trial in house.trials(name) if trial.state is TrialState.STOPPED]
+    assert 10 <= len(stopped) <= 30
+    assert {trial.reason for trial in stopped if trial.rung == 1} == {
+        "worse than the median of the others at 1 fold x 1 epoch"
+    }
+    worst_finished = min(t.scores[-1] for t in house.trials(name)[4:] if t.state is TrialState.COMPLETED)
+    assert all(trial.scores[0] < worst_finished for trial in stopped)
 
 
 def test_finishers_are_the_best_of_the_paused() -> None:
@@ -264,7 +302,7 @@ def test_goal_minimize_turns_everything_round() -> None:
     assert all(n <= 7 for n in house.in_state(name, TrialState.COMPLETED))
 
 
-@pytest.mark.parametrize("scheduler", [NONE, PROMOTION, STOPPING])
+@pytest.mark.parametrize("scheduler", [NONE, PROMOTION, STOPPING, HYPERBAND, STOPPING_HYPERBAND, MEDIAN])
 def test_trial_that_returns_early_keeps_its_last_score(scheduler: Scheduler) -> None:
     """A trainable that returns before its last epoch is complete there: it is judged as ever, but trains no more."""
 

@@ -14,7 +14,6 @@ from searchd.domain.study import Budget, StudyName, StudyState
 from searchd.domain.trial import Origin, Trial, TrialState
 from searchd.engines.simulated import Behaviour, Epoch
 from searchd.ports.engine import Forget, Node, Segment
-from searchd.schedulers.factory import make_scheduler
 from searchd.stores.memory import MemoryStore
 from tests.unit.conductor.drifting import RATES, Drifting
 from tests.unit.conductor.simulated import House, LateEnds, Recorder, endings, measured
@@ -42,7 +41,6 @@ def started(
         [Node("a", workers, 0)],
         behaviour or Drifting(),
         store=store,
-        schedulers=lambda s: make_scheduler(s.scheduler, s.seed, len(s.ladder)),
         engines=LateEnds if late else Recorder,
     )
     study = house.create(
@@ -149,7 +147,8 @@ def test_checkpoints_stay_for_descendants_and_no_longer() -> None:
     def kill_some() -> bool:
         nonlocal killed
         for trial in descents(house, study)[killed::4]:
-            holders = [w for w in house.cluster.workers() if any(s.trial == trial.number for s in house.cluster.holding(w))]
+            held = {s.trial: w for w in house.cluster.workers() for s in house.cluster.holding(w)}
+            holders = [held[trial.number]] if trial.number in held else []
             if holders and killed < 3:
                 house.cluster.kill(holders[0])
                 killed += 1
@@ -172,9 +171,9 @@ def test_the_donor_is_kept_until_its_descendant_stands_alone() -> None:
     forgotten: list[int] = [c.trial or 0 for c in house.engine.commands if isinstance(c, Forget)]
     commands = house.engine.commands
     for child in descents(house, study):
-        first = next(i for i, c in enumerate(commands) if any(s.trial == child.number for s in getattr(c, "segments", ())))
+        given = [i for i, c in enumerate(commands) if child.number in [s.trial for s in getattr(c, "segments", ())]]
         gone = next(i for i, c in enumerate(commands) if isinstance(c, Forget) and c.trial == child.of)
-        assert gone > first
+        assert gone > given[0]
     assert len(forgotten) == len(set(forgotten)) == len(house.trials(study))
 
 

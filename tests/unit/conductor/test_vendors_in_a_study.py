@@ -14,7 +14,7 @@ from tests.unit.conductor.simulated import House
 
 def started(name: str, search: Search) -> tuple[House, StudyName]:
     """A study of 12 trials that a scheduler of Ray Tune judges, on one worker."""
-    house = House([Node("a", 1, 0)], schedulers=lambda s: make_scheduler(s.scheduler, s.seed, len(s.ladder)))
+    house = House([Node("a", 1, 0)], schedulers=make_scheduler)
     scheduler = Scheduler(SchedulerAlgorithm.RAY, mode=SchedulerMode.STOPPING, ray=name)
     study = house.create(search=search, scheduler=scheduler, evaluation=Evaluation(epochs=9), budget=Budget(trials=12))
     return house, study

@@ -12,7 +12,7 @@ from searchd.domain.evaluation import Confirm, Evaluation, Racing
 from searchd.domain.fidelity import Fidelity, is_ladder, population_ladder
 from searchd.domain.objective import Goal, Objective
 from searchd.domain.population import explored, population_size, population_violations
-from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
 from searchd.domain.study import Budget, Dataset, StudySpec
 
@@ -131,6 +131,7 @@ def test_constraints_are_met() -> None:
         (replace(DRAFT, scheduler=replace(POPULATION, min_epochs=6)), "evaluation.epochs"),
         (replace(DRAFT, budget=Budget(trials=7)), "budget.trials"),
         (replace(DRAFT, racing=Racing.FORGIVING), "evaluation.racing"),
+        (replace(DRAFT, mode=SchedulerMode.STOPPING), "scheduler.mode"),
         (replace(DRAFT, evaluation=Evaluation(epochs=10, confirm=Confirm())), "evaluation.confirm"),
         (replace(DRAFT, dataset=Dataset(builtin="iris", test=0.2)), "dataset.test"),
         (replace(DRAFT, scheduler=replace(POPULATION, explore=("rat",))), "scheduler.explore[0]"),

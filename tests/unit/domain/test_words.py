@@ -20,7 +20,7 @@ from searchd.domain.facts import (
     TrialPut,
     study_of,
 )
-from searchd.domain.fidelity import Fidelity, derived_ladder, is_ladder
+from searchd.domain.fidelity import Fidelity, derived_ladder, is_ladder, spaced_ladder
 from searchd.domain.objective import Goal
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.study import Budget, Progress, Study, StudyState, study_id, study_name
@@ -65,6 +65,31 @@ def test_every_derived_ladder_is_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("folds", "epochs", "least", "rungs"),
+    [
+        (1, 4, 1, [(1, 1), (1, 2), (1, 3), (1, 4)]),
+        (3, 4, 3, [(1, 3), (1, 4), (3, 4)]),
+        (1, 1, 1, [(1, 1)]),
+        (2, 1, 1, [(1, 1), (2, 1)]),
+        (1, 41, 1, [(1, epochs) for epochs in range(2, 42, 3)]),
+    ],
+)
+def test_spaced_ladder(folds: int, epochs: int, least: int, rungs: list[tuple[int, int]]) -> None:
+    """Rungs are equally many epochs apart on one fold, counted from the top down, and all folds come last."""
+    assert [(r.folds, r.epochs) for r in spaced_ladder(folds, epochs, least)] == rungs
+
+
+def test_every_spaced_ladder_is_one() -> None:
+    """Whatever the numbers, a spaced ladder climbs strictly to the full evaluation, in at most 20 rungs on one fold."""
+    for folds, epochs, least in itertools.product((1, 5), (*range(1, 100), 1000, 12345), (1, 3, 10)):
+        ladder = spaced_ladder(folds, epochs, min(least, epochs))
+        assert is_ladder(ladder)
+        assert ladder[-1] == Fidelity(folds, epochs)
+        assert sum(rung.folds == 1 for rung in ladder) <= 20
+        assert all(rung.epochs >= min(least, epochs) for rung in ladder)
+
+
+@pytest.mark.parametrize(
     ("rungs", "climbs"),
     [([(1, 3), (3, 3), (5, 9)], True), ([], False), ([(1, 1), (1, 1)], False), ([(2, 1), (1, 9)], False)],
 )
@@ -80,6 +105,10 @@ def test_ladder_of_a_study_is_given_derived_or_the_top_alone() -> None:
     assert len(spec(evaluation=Evaluation(folds=5, epochs=9), budget=Budget(trials=200)).ladder) == 4
     alone = spec(evaluation=Evaluation(folds=5, repeats=2, epochs=9), scheduler=Scheduler(SchedulerAlgorithm.NONE))
     assert alone.ladder == (Fidelity(10, 9),)
+    median = Scheduler(SchedulerAlgorithm.MEDIAN, min_epochs=2)
+    spaced = spec(evaluation=Evaluation(folds=5, epochs=4), scheduler=median, budget=Budget(trials=2)).ladder
+    assert spaced == (Fidelity(1, 2), Fidelity(1, 3), Fidelity(1, 4), Fidelity(5, 4))
+    assert spec(evaluation=Evaluation(folds=5, epochs=9, ladder=given), scheduler=median).ladder == given
 
 
 def test_fold_runs_are_placed_repeat_by_repeat() -> None:

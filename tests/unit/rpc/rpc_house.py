@@ -17,12 +17,11 @@ from searchd.domain.errors import Violation
 from searchd.domain.evaluation import Evaluation
 from searchd.domain.objective import Goal
 from searchd.domain.space import Choice, Float, Parameter, SearchSpace
-from searchd.domain.study import Dataset, StudyName, StudySpec
+from searchd.domain.study import Dataset, StudyName
 from searchd.domain.trial import TrialNumber
 from searchd.engines.simulated import Epoch, SimulatedCluster, VirtualClock
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import Node, Segment
-from searchd.ports.scheduler import Scheduler
 from searchd.ports.store import Store
 from searchd.rpc.server import RpcServer, RpcSettings
 from searchd.schedulers.factory import make_scheduler
@@ -96,10 +95,6 @@ def _train(segment: Segment, epoch: int) -> Iterator[Epoch]:
         yield Epoch({"accuracy": accuracy, "loss": 1 - accuracy}, timedelta(milliseconds=10))
 
 
-def _scheduler(spec: StudySpec) -> Scheduler:
-    return make_scheduler(spec.scheduler)
-
-
 @dataclass
 class Site:
     """What outlives a server: the store, the workers, their logs, and time."""
@@ -150,7 +145,7 @@ async def house(
     """A server that is up, with one node of 4 CPUs; all of it but its site is ended afterwards."""
     site = site or Site()
     store, clock = site.store, site.clock
-    loop = Loop(store, _scheduler, clock, turns, holder)
+    loop = Loop(store, make_scheduler, clock, turns, holder)
     engine = ThreadedEngine(site.cluster, loop.post)
     loop.bind(engine, LocalSearchers(loop.post), f"{holder}:1" if holder else "")
     services = Services(

@@ -1,11 +1,8 @@
 """Both forms of asynchronous successive halving."""
 
-import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -16,32 +13,44 @@ from searchd.domain.trial import TrialNumber
 from searchd.ports.scheduler import Verdict
 from searchd.schedulers.asha import AshaPromotion, AshaStopping
 from searchd.schedulers.factory import make_scheduler
-from tests.contracts.scheduler import STEPS, SchedulerContract, Step, Study
+from tests.contracts.scheduler import STEPS, SchedulerContract, Step, Study, climbing
 
 
 class TestStopping(SchedulerContract):
     """The contract of all schedulers."""
 
-    settings = Settings(SchedulerAlgorithm.ASHA, 3, SchedulerMode.STOPPING)
+    spec = climbing(Settings(SchedulerAlgorithm.ASHA, 3, SchedulerMode.STOPPING))
 
 
 class TestPromotion(SchedulerContract):
     """The contract of all schedulers."""
 
-    settings = Settings(SchedulerAlgorithm.ASHA, 3, SchedulerMode.PROMOTION)
+    spec = climbing(Settings(SchedulerAlgorithm.ASHA, 3, SchedulerMode.PROMOTION))
 
 
 class TestPromotionOfHalf(SchedulerContract):
     """The contract of all schedulers, where every second trial climbs."""
 
-    settings = Settings(SchedulerAlgorithm.ASHA, 2, SchedulerMode.PROMOTION)
+    spec = climbing(Settings(SchedulerAlgorithm.ASHA, 2, SchedulerMode.PROMOTION))
+
+
+class TestBracketsOfStopping(SchedulerContract):
+    """The contract of all schedulers, with some trials that are judged later."""
+
+    spec = climbing(Settings(SchedulerAlgorithm.ASHA, 2, SchedulerMode.STOPPING, brackets=3))
+
+
+class TestHyperband(SchedulerContract):
+    """The contract of all schedulers, with all brackets."""
+
+    spec = climbing(Settings(SchedulerAlgorithm.HYPERBAND, 2))
 
 
 def test_settings_choose_the_form() -> None:
     """Each mode has its class; without an algorithm any will do."""
-    assert isinstance(make_scheduler(TestStopping.settings), AshaStopping)
-    assert isinstance(make_scheduler(TestPromotion.settings), AshaPromotion)
-    assert make_scheduler(Settings(SchedulerAlgorithm.NONE)).promotable() is None
+    assert isinstance(make_scheduler(TestStopping.spec), AshaStopping)
+    assert isinstance(make_scheduler(TestPromotion.spec), AshaPromotion)
+    assert make_scheduler(climbing(Settings(SchedulerAlgorithm.NONE))).promotable() is None
 
 
 SCORES = st.lists(st.floats(-1e6, 1e6) | st.integers(0, 3).map(float), min_size=1, max_size=80)
@@ -69,20 +78,22 @@ def test_stopping_judges_each_rung_by_itself() -> None:
 
 
 def naive(study: Study, eta: int) -> tuple[TrialNumber, int] | None:
-    """Algorithm 2's get_job without its last line, by sorting everything."""
+    """Algorithm 2's get_job without its last line, by sorting everything, and with at most so many that climb."""
     for rung in reversed(range(3)):
         there = [(-scores[rung], trial) for trial, scores in study.scores.items() if len(scores) > rung]
-        best = [trial for _, trial in sorted(there)[: len(there) // eta]]
-        for trial in best:
-            if trial in study.paused and len(study.scores[trial]) == rung + 1:
+        ranked = [trial for _, trial in sorted(there)]
+        paused = [trial for trial in ranked if trial in study.paused and len(study.scores[trial]) == rung + 1]
+        share = len(ranked) // eta
+        for trial in ranked[:share]:
+            if trial in paused and (len(ranked) - len(paused) < share or trial == ranked[0]):
                 return trial, rung
     return None
 
 
 @examples(deadline=None)
 @given(eta=st.integers(2, 4), steps=STEPS)
-def test_promotion_is_algorithm_2(eta: int, steps: Sequence[Step]) -> None:
-    """At every moment the trial to promote is the one that sorting all rungs gives."""
+def test_promotion_is_algorithm_2_within_its_share(eta: int, steps: Sequence[Step]) -> None:
+    """At every moment the trial to promote is the one that sorting all rungs gives, if it is one in eta or the best."""
     study = Study(AshaPromotion(eta))
     for step in steps:
         study.live([step])
@@ -100,6 +111,26 @@ def test_promotion_waits_for_eta_trials() -> None:
     scheduler.promoted(TrialNumber(2), 0)
     assert scheduler.promotable() is None
     assert scheduler.best_paused() == (3, 0)
+
+
+def test_no_more_climb_than_one_in_eta_but_for_the_best() -> None:
+    """When the early ones turn out mediocre, only a trial that beats all climbs before its share has grown."""
+    scheduler = AshaPromotion(2)
+
+    def promoted_after(number: int, score: float) -> list[int]:
+        scheduler.completed(TrialNumber(number), 0, score)
+        climbing = []
+        while (found := scheduler.promotable()) is not None:
+            scheduler.promoted(*found)
+            climbing.append(int(found[0]))
+        return climbing
+
+    assert promoted_after(1, 0.1) == []
+    assert promoted_after(2, 0.2) == [2]
+    assert promoted_after(3, 0.5) == [3]
+    assert promoted_after(4, 0.4) == []
+    assert promoted_after(5, 0.3) == []
+    assert promoted_after(6, 0.0) == [4]
 
 
 def test_equal_scores_rank_by_number() -> None:
@@ -121,41 +152,3 @@ def test_a_forgotten_trial_still_counts_for_others() -> None:
     scheduler.forget(TrialNumber(1), 0)
     assert scheduler.promotable() is None
     assert scheduler.best_paused() == (2, 0)
-
-
-class Counted(float):
-    """A score that counts how often it is compared."""
-
-    comparisons: ClassVar[int] = 0
-
-    def __lt__(self, other: float) -> bool:
-        Counted.comparisons += 1
-        return float(self) < float(other)
-
-    def __eq__(self, other: object) -> bool:
-        Counted.comparisons += 1
-        return float(self) == other
-
-    def __hash__(self) -> int:
-        return hash(float(self))
-
-    def __neg__(self) -> "Counted":
-        return Counted(-float(self))
-
-
-@pytest.mark.parametrize("settings", [TestStopping.settings, TestPromotion.settings])
-def test_work_per_trial_is_logarithmic(settings: Settings) -> None:
-    """Between 1,000 and 8,000 trials at a rung the comparisons per trial grow with the logarithm at most."""
-    scheduler = make_scheduler(settings)
-    generator = np.random.default_rng(1)
-    per_trial = {}
-    for number in range(1, 8001):
-        before = Counted.comparisons
-        scheduler.completed(TrialNumber(number), 0, Counted(generator.random()))
-        found = scheduler.promotable()
-        if found is not None:
-            scheduler.promoted(*found)
-        per_trial[number] = Counted.comparisons - before
-    early, late = (sum(per_trial[n] for n in range(end - 500, end)) / 500 for end in (1000, 8000))
-    assert early > 0
-    assert late <= early * math.log(8000) / math.log(1000) * 1.5

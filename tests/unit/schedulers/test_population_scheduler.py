@@ -8,13 +8,13 @@ from searchd.domain.scheduler import Scheduler as Settings
 from searchd.domain.scheduler import SchedulerAlgorithm
 from searchd.domain.trial import TrialNumber
 from searchd.schedulers.population import Population
-from tests.contracts.scheduler import SchedulerContract
+from tests.contracts.scheduler import SchedulerContract, climbing
 
 
 class TestPopulation(SchedulerContract):
     """The contract."""
 
-    settings = Settings(SchedulerAlgorithm.POPULATION)
+    spec = climbing(Settings(SchedulerAlgorithm.POPULATION))
 
 
 def filled(scores: list[float], seed: int = 0, rung: int = 0) -> Population:
@@ -25,7 +25,9 @@ def filled(scores: list[float], seed: int = 0, rung: int = 0) -> Population:
 
 
 def yielding(scheduler: Population, count: int) -> dict[int, set[int]]:
-    found = {number: set(scheduler.donors(TrialNumber(number), 0)) for number in range(1, count + 1)}
+    found = {
+        number: {int(donor) for donor in scheduler.donors(TrialNumber(number), 0)} for number in range(1, count + 1)
+    }
     return {number: donors for number, donors in found.items() if donors}
 
 

@@ -18,7 +18,7 @@ from searchd.schedulers.factory import make_scheduler
 from searchd.schedulers.ray_tune import RayScheduler
 from searchd.schedulers.vendors import RAY_SCHEDULERS, scheduler_violations
 from searchd.worker.randomness import save_states
-from tests.contracts.scheduler import SchedulerContract
+from tests.contracts.scheduler import SchedulerContract, climbing
 
 
 def settings(name: str, eta: int = 3, brackets: int = 1) -> Settings:
@@ -29,25 +29,25 @@ def settings(name: str, eta: int = 3, brackets: int = 1) -> Settings:
 class TestRayAsha(SchedulerContract):
     """The contract of all schedulers."""
 
-    settings = settings("asha")
+    spec = climbing(settings("asha"))
 
 
 class TestRayAshaWithBrackets(SchedulerContract):
     """The contract of all schedulers, where Ray draws a bracket for each trial."""
 
-    settings = settings("async_hyperband", 2, 3)
+    spec = climbing(settings("async_hyperband", 2, 3))
 
 
 class TestRayMedian(SchedulerContract):
     """The contract of all schedulers."""
 
-    settings = settings("median_stopping_rule")
+    spec = climbing(settings("median_stopping_rule"))
 
 
 class TestRayFifo(SchedulerContract):
     """The contract of all schedulers."""
 
-    settings = settings("fifo")
+    spec = climbing(settings("fifo"))
 
 
 def verdicts(scheduler: Scheduler, scores: Sequence[Sequence[float]]) -> list[list[Verdict]]:
@@ -126,7 +126,7 @@ def test_a_rung_beyond_the_ladder_stops_nobody() -> None:
 def test_other_names_are_refused_with_a_remedy(name: str, said: str) -> None:
     """What needs Tune's own loop is refused by name, what nobody knows with the nearest name; both say what to do."""
     with pytest.raises(InvalidStudy) as refusal:
-        make_scheduler(settings(name))
+        make_scheduler(climbing(settings(name)))
     (violation,) = refusal.value.violations
     assert violation.path == "scheduler.algorithm"
     assert said in violation.remedy
@@ -141,7 +141,7 @@ def test_every_known_name_is_rays() -> None:
         messages = [v.message for v in scheduler_violations(settings(name), None)]
         assert Counter(map(bool, messages)) == Counter() if name in RAY_SCHEDULERS else "Tune's own loop" in messages[0]
         if name in RAY_SCHEDULERS:
-            assert make_scheduler(settings(name)).promotable() is None
+            assert make_scheduler(climbing(settings(name))).promotable() is None
 
 
 def test_promotion_does_not_go_with_ray() -> None:

@@ -240,7 +240,7 @@ class World:
     async def serving(
         self,
         settings: LoopSettings = SETTINGS,
-        schedulers: Callable[[StudySpec], Scheduler] = lambda spec: make_scheduler(spec.scheduler),
+        schedulers: Callable[[StudySpec], Scheduler] = make_scheduler,
         cards: Sequence[Card] = (CARD,),
         holder: str = "",
     ) -> AsyncIterator[ServiceHouse]:

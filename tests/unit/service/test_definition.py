@@ -9,7 +9,7 @@ import pytest
 from searchd.domain.card import Card, Form
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidStudy, Violation
-from searchd.domain.evaluation import Evaluation, Split
+from searchd.domain.evaluation import Evaluation, Racing, Split
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.objective import Goal, Limit, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
@@ -84,6 +84,55 @@ def test_scheduler_that_is_unset_suits_the_ladder_and_the_card(
     """Where there is a ladder ASHA climbs it: by promotion if the trainable can pause or need not, else by stopping."""
     spec = _define(StudyDraft(card.name, evaluation=evaluation))
     assert (spec.scheduler.algorithm, spec.scheduler.mode) == (algorithm, mode)
+
+
+NOTHING = Scheduler(SchedulerAlgorithm.NONE)
+TWO = (Objective("accuracy", Goal.MAXIMIZE), Objective("loss", Goal.MINIMIZE))
+
+
+@pytest.mark.parametrize(
+    ("draft", "racing", "eta"),
+    [
+        (replace(DRAFT, evaluation=Evaluation(folds=5)), Racing.PAIRED, 4),
+        (replace(DRAFT, evaluation=CLIMBING), Racing.PAIRED, 4),
+        (replace(DRAFT, evaluation=CLIMBING, scheduler=Scheduler()), Racing.PAIRED, 3),
+        (replace(DRAFT, evaluation=CLIMBING, scheduler=NOTHING), Racing.NONE, 3),
+        (replace(DRAFT, evaluation=CLIMBING, objectives=TWO, scheduler=Scheduler(metric="loss")), Racing.NONE, 3),
+        (replace(DRAFT, evaluation=CLIMBING, racing=Racing.FORGIVING), Racing.FORGIVING, 4),
+        (replace(DRAFT, evaluation=CLIMBING, racing=Racing.NONE), Racing.NONE, 4),
+        (replace(DRAFT, evaluation=Evaluation(epochs=9)), Racing.NONE, 3),
+        (DRAFT, Racing.NONE, 3),
+    ],
+)
+def test_folds_race_unless_told_otherwise(draft: StudyDraft, racing: Racing, eta: int) -> None:
+    """One objective over folds that ASHA climbs is raced in pairs, a quarter at a time; what is written stands."""
+    spec = _define(draft)
+    assert (spec.evaluation.racing, spec.scheduler.eta) == (racing, eta)
+
+
+@pytest.mark.parametrize("mode", [None, SchedulerMode.STOPPING])
+def test_the_median_rule_needs_no_checkpoints(mode: SchedulerMode | None) -> None:
+    """It stops trials and pauses none, so any trainable will do; on a ladder whose folds must wait it will not."""
+    draft = replace(DRAFT, trainable="forgetful", scheduler=Scheduler(SchedulerAlgorithm.MEDIAN), mode=mode)
+    spec = _define(replace(draft, evaluation=CLIMBING))
+    assert not spec.scheduler.pauses
+    assert len(spec.ladder) == 10
+    waiting = replace(CLIMBING, ladder=(Fidelity(2, 3), Fidelity(5, 9)))
+    assert _paths(replace(draft, evaluation=waiting)) == ["scheduler.mode"]
+
+
+@pytest.mark.parametrize(("card", "pauses"), [("torch_cnn", True), ("forgetful", False)])
+def test_hyperband_pauses_where_it_can(card: str, pauses: bool) -> None:
+    """Trials of a trainable with checkpoints wait at rungs for their promotion, others are stopped there."""
+    draft = replace(DRAFT, trainable=card, evaluation=CLIMBING, scheduler=Scheduler(SchedulerAlgorithm.HYPERBAND))
+    assert _define(draft).scheduler.pauses is pauses
+
+
+def test_there_are_no_more_brackets_than_rungs() -> None:
+    """A bracket without a rung to begin at is refused; one for each rung is allowed."""
+    draft = replace(DRAFT, evaluation=CLIMBING, scheduler=Scheduler(brackets=3))
+    assert _define(draft).scheduler.brackets == len(_define(draft).ladder) == 3
+    assert _paths(replace(draft, scheduler=Scheduler(brackets=4))) == ["scheduler.brackets"]
 
 
 @pytest.mark.parametrize(

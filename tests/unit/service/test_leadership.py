@@ -123,7 +123,7 @@ async def test_a_standby_takes_over_when_the_leader_dies() -> None:
             world.cluster,
             world.clock,
             BRIEF,
-            lambda spec: make_scheduler(spec.scheduler),
+            make_scheduler,
             holder="one",
             lock=world.lock,
         )
@@ -191,7 +191,7 @@ async def test_a_takeover_that_reads_for_long_keeps_the_lease() -> None:
         world.cluster,
         world.clock,
         BRIEF,
-        lambda spec: make_scheduler(spec.scheduler),
+        make_scheduler,
         holder="two",
         lock=world.lock,
     )

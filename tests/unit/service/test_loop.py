@@ -154,7 +154,7 @@ async def test_fault_pauses_its_study_alone(where: str, caplog: pytest.LogCaptur
     """An input that raises, or a fault in handing out, sets its study aside; the others lose nothing."""
 
     def schedulers(spec: StudySpec) -> SchedulerPort:
-        return Broken(where) if spec.seed == 13 else make_scheduler(spec.scheduler)
+        return Broken(where) if spec.seed == 13 else make_scheduler(spec)
 
     world = World()
     async with world.serving(schedulers=schedulers) as house:
@@ -245,7 +245,7 @@ async def test_drain_then_a_new_server_trains_nothing_twice() -> None:
 async def test_engine_that_cannot_start_is_reported() -> None:
     """``ready`` raises what the engine raised, and the loop still answers and ends."""
     world = World()
-    house = ServiceHouse(world.store, world.cluster, world.clock, LoopSettings(), lambda s: make_scheduler(s.scheduler))
+    house = ServiceHouse(world.store, world.cluster, world.clock, LoopSettings(), make_scheduler)
 
     def refuse(epoch: int) -> None:
         raise ConnectionError("no Ray there")
