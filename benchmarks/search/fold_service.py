@@ -60,7 +60,7 @@ def served(task: Task, seed: int, slots: int, trials: int) -> Run:
 
     clock, store = VirtualClock(), MemoryStore()
     cluster = SimulatedCluster(clock, [Node("node", slots, 0)], fitted, timedelta(0))
-    simulation = Simulation(store, lambda spec: make_scheduler(spec), clock, cluster)
+    simulation = Simulation(store, make_scheduler, clock, cluster)
     simulation.start(SimulatedEngine(cluster, simulation.post), LocalSearchers(simulation.post))
     spec = _definition(task.scores.shape[1], seed, trials)
     simulation.request(CreateStudy(Study(NAME, spec, "code", "", clock.now())))
