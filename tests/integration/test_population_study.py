@@ -86,7 +86,7 @@ class OneWorker:
 
 
 def test_a_population_trains_with_real_checkpoints(tmp_path: Path) -> None:
-    """Each descendant's first epoch is a step of its own rate from the donor's state, and no checkpoint is left over."""
+    """Each descendant's first epoch is a step of its own rate from the donor's state; no checkpoint is left over."""
     store, clock = MemoryStore(), VirtualClock()
     spec = StudySpec(
         "quadratic",
@@ -112,7 +112,8 @@ def test_a_population_trains_with_real_checkpoints(tmp_path: Path) -> None:
     for child in children:
         donor = trials[child.of] if child.of is not None else child
         assert child.parameters["x"] == donor.parameters["x"]
-        assert child.parameters["rate"] != donor.parameters["rate"]
+        near = [min(donor.parameters["rate"] * factor, 0.4) for factor in (0.8, 1.2)]
+        assert any(child.parameters["rate"] == pytest.approx(rate) for rate in near)
         before = donor.scores[child.of_epoch - 1]
         after = before * (1 - 2 * child.parameters["rate"]) ** 2
         assert losses[child.number, child.of_epoch + 1] == pytest.approx(after)
