@@ -6,11 +6,12 @@ from datetime import datetime
 from searchd.conductor.active import ActiveStudy
 from searchd.conductor.confirmation import follow_up
 from searchd.conductor.dispatch import pool_of
-from searchd.conductor.evaluation import end_trial, next_promotion
+from searchd.conductor.evaluation import end_trial
+from searchd.conductor.handing_out import next_promotion
 from searchd.conductor.mind import Mind
 from searchd.domain.facts import ProgressPut, StudyPut, TrialPut
 from searchd.domain.study import Study, StudyState
-from searchd.domain.trial import TrialState
+from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.searcher import CloseSearch
 
 BY_A_CALLER = "stopped by a caller"
@@ -99,6 +100,10 @@ def _ended_early(active: ActiveStudy, now: datetime) -> Study:
 
 
 def _end(mind: Mind, active: ActiveStudy, study: Study) -> None:
+    if active.standing.best is not None:
+        number = TrialNumber(active.standing.best.trial)
+        schedule = active.lineage.told(number)
+        active.remark(number, schedule and f"the best is the end of a schedule: {schedule}")
     progress = active.progress()
     mind.emit(ProgressPut(study.name, progress))
     mind.emit(StudyPut(replace(study, progress=progress)))

@@ -12,6 +12,7 @@ from searchd.domain.errors import InvalidStudy, Violation
 from searchd.domain.evaluation import Racing, Split
 from searchd.domain.fidelity import Ladder
 from searchd.domain.objective import Objective
+from searchd.domain.population import population_violations
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm
 from searchd.domain.space import SearchSpace
@@ -166,6 +167,7 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
     has_default = draft.search.default_first and card.default is not None
     if not draft.space.parameters and not card.space.parameters and not has_default:
         yield Violation("search_space", f"{card.name} declares no default space", "write one")
+    yield from population_violations(draft, _space(draft, card), card.checkpoints)
     if draft.evaluation.folds and not card.folds:
         yield Violation(
             "evaluation.folds",
@@ -183,7 +185,8 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
     if scheduler.algorithm is SchedulerAlgorithm.ASHA and scheduler.brackets > len(ladder):
         message = f"{scheduler.brackets} is more than the ladder has rungs"
         yield Violation("scheduler.brackets", message, f"use at most {len(ladder)}")
-    if not card.checkpoints and _waits(scheduler, ladder):
+    population = scheduler.algorithm is SchedulerAlgorithm.POPULATION
+    if not card.checkpoints and _waits(scheduler, ladder) and not population:
         yield Violation(
             "scheduler.mode",
             f"{card.name} keeps no checkpoints, so a paused trial would be lost",

@@ -42,10 +42,11 @@ def lines(*arguments: str) -> list[str]:
 
 def two_objectives(front: Front, *members: tuple[int, float, float]) -> None:
     """Have the study optimise accuracy and size, with these trials (number, accuracy, size) on the front."""
-    found = [ParetoTrial(samples.trial(n, lr=0.1 / n), tuple(values)) for n, *values in members]
     answer = leaderboard_service_pb2.ListParetoTrialsResponse(
         objectives=map(encode_objective, OBJECTIVES),
-        trials=[encode_pareto_trial(member, {}) for member in found],
+        trials=[
+            encode_pareto_trial(ParetoTrial(samples.trial(n, lr=0.1 / n), tuple(rest)), {}) for n, *rest in members
+        ],
         reference=(0.5, 900.0) if members else (),
         hypervolume=212.25 if members else None,
     )

@@ -376,3 +376,13 @@ def test_schedulers_of_ray_tune_stop() -> None:
     assert _define(replace(draft, trainable="forgetful"), around).scheduler.mode is SchedulerMode.STOPPING
     assert _paths(replace(draft, mode=SchedulerMode.PROMOTION), around) == ["scheduler.mode"]
     assert _define(replace(draft, evaluation=Evaluation()), around).scheduler.ray == ""
+
+
+def test_a_population_is_defined() -> None:
+    """Its rungs have all folds; and what it cannot be is told at each field."""
+    population = Scheduler(SchedulerAlgorithm.POPULATION)
+    spec = _define(replace(DRAFT, scheduler=population, evaluation=CLIMBING))
+    assert [rung.folds for rung in spec.ladder] == [5] * 9
+    assert spec.evaluation.racing is Racing.NONE
+    wrong = replace(DRAFT, trainable="forgetful", scheduler=replace(population, explore=("rate",)))
+    assert _paths(wrong) == ["scheduler.algorithm", "scheduler.explore[0]", "evaluation.epochs"]

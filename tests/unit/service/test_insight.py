@@ -65,8 +65,13 @@ class TooSlow(Asked):
 def several(**changes: Any) -> tuple[House, StudyName]:
     """An ended study of two objectives."""
     house = House(behaviour=reports(two))
-    settings: dict[str, Any] = {"objectives": (ACCURACY, SIZE), "scheduler": FULL, "budget": Budget(trials=25)}
-    name = house.create(**settings | changes)
+    settings: dict[str, Any] = {
+        "objectives": (ACCURACY, SIZE),
+        "scheduler": FULL,
+        "budget": Budget(trials=25),
+        **changes,
+    }
+    name = house.create(**settings)
     house.run()
     return house, name
 
