@@ -116,7 +116,12 @@ class Pace:
                 self.step, self.stepped, self._noted_by = noted, True, number
 
     def asked(self, algorithm: Algorithm, seconds: float, number: TrialNumber) -> None:
-        """An algorithm took so long for a trial's suggestion: steps down, or up again, if that is called for."""
+        """An algorithm took so long for a trial's suggestion: steps down, or up again, if that is called for.
+
+        A study with one slot stays at the top: the same seed is to give the same study, however fast the machine is.
+        """
+        if self._slots == 1:
+            return
         if algorithm is not self._asking:
             self._asking = algorithm
             self._asked.clear()

@@ -107,3 +107,12 @@ def test_notes_of_others_are_no_steps() -> None:
     for note in ({}, {"step": None}, {"step": ["gp"]}, {"step": ["grid", 1.0, 1.0, 1]}, {"by": "cmaes"}):
         pace.tell(trained(1, 1.0, json.dumps(note)))
     assert not pace.stepped
+
+
+def test_one_slot_never_steps_down() -> None:
+    """With one slot the same seed gives the same study, so that time decides nothing."""
+    pace = Pace(1)
+    for number in range(1, 21):
+        pace.tell(Observation(TrialNumber(number), {}, TrialState.COMPLETED, (0.5,), seconds=0.01))
+        pace.asked(Algorithm.GP, 10.0, TrialNumber(number))
+    assert (pace.step, pace.stepped) == (TOP, False)
