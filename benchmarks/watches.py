@@ -29,7 +29,9 @@ from searchd.domain.trial import Origin, Trial, TrialNumber
 from searchd.ports.catalog import Inspection
 from searchd.rpc.server import RpcServer, RpcSettings
 from searchd.schedulers.factory import make_scheduler
+from searchd.searchers.importance_process import ImportanceProcess
 from searchd.service import Services
+from searchd.service.insight import Insight
 from searchd.service.leaderboards import Leaderboards
 from searchd.service.loop import Loop, LoopSettings
 from searchd.service.studies import Studies
@@ -203,6 +205,7 @@ async def _server(url: str) -> AsyncIterator[int]:
         watches=Watches(store, loop, clock, limits.max_watches, QUIET),
         trials=Trials(store, nothing),
         leaderboards=Leaderboards(store),
+        insight=Insight(store, ImportanceProcess()),
         trainables=Trainables(nothing),
         system=System(loop, "0", limits),
     )

@@ -25,9 +25,11 @@ from searchd.ports.engine import CapacityChanged, EngineEvent
 from searchd.rpc.server import RpcServer
 from searchd.schedulers.factory import make_scheduler
 from searchd.schedulers.vendors import scheduler_violations
+from searchd.searchers.importance_process import ImportanceProcess
 from searchd.searchers.process import SearcherProcess
 from searchd.searchers.vendors import search_violations
 from searchd.service import Services
+from searchd.service.insight import Insight
 from searchd.service.leaderboards import Leaderboards
 from searchd.service.loop import Loop
 from searchd.service.studies import Studies
@@ -128,6 +130,7 @@ class _Server:
             watches=Watches(self._store, self._loop, clock, limits.max_watches),
             trials=Trials(self._store, Storage(settings.storage)),
             leaderboards=Leaderboards(self._store),
+            insight=Insight(self._store, ImportanceProcess()),
             trainables=Trainables(self._catalog),
             system=System(self._loop, __version__, limits),
         )

@@ -14,9 +14,10 @@ from searchd.cli.failures import CommandFailed, ExitCode
 from searchd.cli.options import Labels, Output, Project, StudyArgument, pairs
 from searchd.cli.output import show, show_json, show_line, width
 from searchd.client import BestConfig, Client, Entry, Leaderboard, StudyHandle
-from searchd.client.numbers import decimals_for, fixed
+from searchd.client.numbers import decimals_for, fixed, number
 from searchd.client.progress import header, ranking
 from searchd.client.troubles import Troubles
+from searchd.domain.errors import NoCompleteTrial
 from searchd.domain.study import Confirmed
 
 
@@ -60,18 +61,47 @@ def best(
         ConfigFormat, typer.Option("--output", "-o", help="yaml and python with remarks; json with all figures; args")
     ] = ConfigFormat.YAML,
 ) -> None:
-    """Print the best configuration, ready to paste, with how sure it is."""
+    """Print the best configuration, ready to paste, with how sure it is; with several objectives that of each."""
     with Client() as client:
-        found = client.study(study, project=project).best()
+        handle = client.study(study, project=project)
+        if len(handle.get().objectives) > 1:
+            _show_bests(handle, output)
+            return
+        found = handle.best()
     match output:
         case ConfigFormat.JSON:
             show_json(found.to_dict())
         case ConfigFormat.ARGS:
-            show_line(shlex.join(f"--{name}={_argument(value)}" for name, value in found.params.items()))
+            show_line(_arguments(found.params))
         case ConfigFormat.YAML:
             show_line("\n".join([*remarks(found), yaml_line(found.params)]))
         case ConfigFormat.PYTHON:
             show_line("\n".join([*remarks(found), repr(dict(found.params))]))
+
+
+def _show_bests(handle: StudyHandle, output: ConfigFormat) -> None:
+    """With several objectives there is no one best configuration: that of each, from the Pareto front."""
+    front = handle.pareto()
+    if not len(front):
+        raise NoCompleteTrial(handle.name)
+    bests = {objective.metric: front.best(objective) for objective in front.objectives}
+    if output is ConfigFormat.JSON:
+        show_json({"best": {metric: member.to_dict() for metric, member in bests.items()}})
+        return
+    for metric, member in bests.items():
+        if output is ConfigFormat.ARGS:
+            show_line(_arguments(member.trial.params))
+            continue
+        values = "   ".join(f"{name} {number(value)}" for name, value in member.values.items())
+        show_line(f"# best {metric}: trial {member.trial.number}   {values}")
+        params = member.trial.params
+        show_line(yaml_line(params) if output is ConfigFormat.YAML else repr(dict(params)))
+    if output is not ConfigFormat.ARGS:
+        show_line(f"# searchd pareto {handle.name.rpartition('/')[2]} lists all {len(front)} trials of the front")
+
+
+def _arguments(params: Mapping[str, Any]) -> str:
+    return shlex.join(f"--{name}={_argument(value)}" for name, value in params.items())
 
 
 def remarks(found: BestConfig) -> list[str]:

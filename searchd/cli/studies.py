@@ -17,7 +17,7 @@ from searchd.client.handle import PAGE_SIZE
 from searchd.client.lines import event_line
 from searchd.client.live import live_console, show_live
 from searchd.client.numbers import number, span
-from searchd.client.progress import header
+from searchd.client.progress import header, search_lines
 from searchd.client.troubles import Troubles
 from searchd.domain.study import StudyState
 from searchd.domain.trial import TrialState
@@ -117,10 +117,14 @@ def rm(study: StudyArgument, project: Project = "default") -> None:
 
 def _lines(study: Study, handle: StudyHandle) -> list[str]:
     troubles = Troubles()
-    if study.progress.trials.get(TrialState.FAILED.value):
+    if study.limits:
+        for trial in handle.trials():
+            troubles.add(trial)
+    elif study.progress.trials.get(TrialState.FAILED.value):
         for trial in islice(handle.trials(TrialState.FAILED), PAGE_SIZE):
             troubles.add(trial)
-    return [*header(study, datetime.now(UTC), troubles, width()), "", *study.to_file().splitlines()]
+    lines = [*header(study, datetime.now(UTC), troubles, width()), *search_lines(study, width()), ""]
+    return [*lines, *study.to_file().splitlines()]
 
 
 def _watched(study: StudyHandle, output: OutputFormat | None) -> Study:

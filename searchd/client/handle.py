@@ -9,6 +9,7 @@ from uuid import uuid4
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from searchd.client.connection import Connection
+from searchd.client.insight import Curve, Importance, ParetoFront, read_curve, read_importance
 from searchd.client.leaderboard import Leaderboard
 from searchd.client.rows import measurement_row, trial_row
 from searchd.client.table import Table
@@ -155,6 +156,36 @@ class StudyHandle:
         """
         request = leaderboard_service_pb2.GetBestConfigRequest(name=self.name)
         return read_best(self._connection.call(lambda at: at.leaderboards.GetBestConfig, request))
+
+    def pareto(self) -> ParetoFront:
+        """The trials that no other dominates in the study's objectives; with one objective the best alone."""
+
+        def page(token: str) -> leaderboard_service_pb2.ListParetoTrialsResponse:
+            request = leaderboard_service_pb2.ListParetoTrialsRequest(
+                parent=self.name, page_size=PAGE_SIZE, page_token=token
+            )
+            return self._connection.call(lambda at: at.leaderboards.ListParetoTrials, request)
+
+        return ParetoFront(page)
+
+    def importance(self, metric: str = "") -> Importance:
+        """How much each parameter matters for being among the best trials.
+
+        Args:
+            metric: One of the study's objectives; empty means the one that rankings go by.
+
+        Raises:
+            InvalidArgument: the metric is no objective of the study.
+            ImportanceUnknown: its space or its trials do not tell.
+            Overloaded: too many ask at once.
+        """
+        request = leaderboard_service_pb2.GetImportanceRequest(name=self.name, metric=metric)
+        return read_importance(self._connection.call(lambda at: at.leaderboards.GetImportance, request))
+
+    def curve(self) -> Curve:
+        """How good the best was after how much work: the anytime curve."""
+        request = leaderboard_service_pb2.GetCurveRequest(name=self.name)
+        return read_curve(self._connection.call(lambda at: at.leaderboards.GetCurve, request))
 
     def enqueue(self, parameters: Mapping[str, Any]) -> Trial:
         """Have a configuration tried next.

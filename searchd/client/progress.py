@@ -1,8 +1,9 @@
 """How a study is doing, as text: the header, the rungs and the ranking."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from textwrap import wrap
 
 from searchd.client.grid import Column, grid
 from searchd.client.numbers import clock, decimals_for, fixed, number, one_line, parameter, percent, span
@@ -13,6 +14,12 @@ from searchd.domain.study import Progress
 from searchd.domain.trial import TrialState
 
 PARTIAL = "partial"
+
+NEWEST = 3
+"""Remarks of the searcher that a picture shows."""
+
+EVERYTHING = 10_000
+"""Characters of a line that is not to be wrapped."""
 
 
 @dataclass(slots=True)
@@ -42,13 +49,14 @@ class Picture:
     def lines(self, now: datetime, width: int) -> list[str]:
         """The whole picture at a time, in lines of at most ``width`` characters."""
         lines = header(self.study, now, self.troubles, width)
+        lines += [_cut(line, width) for line in search_lines(self.study, EVERYTHING)[-NEWEST:]]
         if self.entries:
             lines += ["", *ranking(self.study, self.entries, width)]
         return lines
 
 
 def header(study: Study, now: datetime, troubles: Troubles, width: int) -> list[str]:
-    """State and counts, best and default, rungs: at most three lines."""
+    """State and counts, the front of several objectives, best and default, rungs, the reason: at most five lines."""
     progress = study.progress
     started = sum(progress.trials.values())
     elapsed = (study.ended_at or now) - (study.started_at or study.created_at)
@@ -59,19 +67,46 @@ def header(study: Study, now: datetime, troubles: Troubles, width: int) -> list[
         first += _eta(study, elapsed)
     if study.resources.gpus:
         first.append(f"{number(progress.train_seconds * study.resources.gpus / 3600, 3)} GPU-h")
-    second = []
-    if progress.best is not None:
-        second.append(f"best {number(progress.best.score)} (#{progress.best.trial})")
-    if progress.default_score is not None:
-        second.append(f"default {number(progress.default_score)}")
+    second = _best(study)
+    if troubles.broken:
+        second.append(f"limits broken {len(troubles.broken)}")
     if progress.trials.get(TrialState.COMPLETED.value) and progress.full_epochs and study.state.ended:
         second.append(f"epochs saved {percent(progress.full_epochs - progress.epochs, progress.full_epochs)}")
     second += troubles.summary(progress.trials)
     reached = zip(study.rungs, progress.rungs, strict=False)
     rungs = "  ".join(f"{rung.folds}x{rung.epochs}:{count}" for rung, count in reached)
     rungs = f"rungs {rungs}" if len(progress.rungs) > 1 else ""
-    lines = ["   ".join(first), "   ".join(second), rungs, one_line(study.reason)]
+    lines = ["   ".join(first), _front(study), "   ".join(second), rungs, one_line(study.reason)]
     return [_cut(line, width) for line in lines if line]
+
+
+def search_lines(study: Study, width: int) -> list[str]:
+    """What the searcher chose and why, oldest first, each remark in as many lines as it takes."""
+    lines: list[str] = []
+    for remark in study.progress.search_log:
+        lines += wrap(one_line(remark), width, initial_indent="search: ", subsequent_indent="        ")
+    return lines
+
+
+def _best(study: Study) -> list[str]:
+    progress, parts = study.progress, []
+    if progress.best is not None and len(study.objectives) == 1:
+        parts.append(f"best {number(progress.best.score)} (#{progress.best.trial})")
+    if progress.default_score is not None:
+        of = f"{_cut(study.metric, 16)} " if len(study.objectives) > 1 else ""
+        parts.append(f"default {of}{number(progress.default_score)}")
+    return parts
+
+
+def _front(study: Study) -> str:
+    """How large the front is, and the best value of each objective on it; empty without one."""
+    front = study.progress.front
+    parts = [f"front {len(front)}"] if front else []
+    for place, objective in enumerate(study.objectives if front else ()):
+        values = [objective.goal.signed(point.values[place]) for point in front]
+        best = front[values.index(max(values))]
+        parts.append(f"{_cut(objective.metric, 16)} {number(best.values[place])} (#{best.trial})")
+    return "   ".join(parts)
 
 
 def _eta(study: Study, elapsed: timedelta) -> list[str]:
@@ -90,11 +125,18 @@ def ranking(study: Study, entries: Sequence[Entry], width: int) -> list[str]:
     decimals = decimals_for([e.mean for e in entries])
     unit = "min" if any(e.trial.train_seconds >= 120 for e in entries) else "s"
     names = _parameter_names(study, entries)
+    beside = {
+        objective.metric: decimals_for([_values(study, e)[objective.metric] for e in entries])
+        for objective in study.objectives
+        if objective.metric != study.metric and all(objective.metric in _values(study, e) for e in entries)
+    }
     columns = [
         Column("#", right=True),
         Column("trial", right=True),
         Column(_cut(study.metric, 16)),
         Column("vs #1"),
+        *(Column(_cut(name, 16), right=True, optional=True) for name in beside),
+        *([Column("limits")] if study.limits else []),
         Column("folds", right=True),
         Column("epoch", right=True),
         Column(f"GPU-{unit}" if study.resources.gpus else unit, right=True),
@@ -104,11 +146,27 @@ def ranking(study: Study, entries: Sequence[Entry], width: int) -> list[str]:
     for entry in entries:
         if not entry.rank and PARTIAL not in rows:
             rows.append(PARTIAL)
-        rows.append(_entry_cells(study, entry, decimals, unit, names))
+        rows.append(_entry_cells(study, entry, decimals, unit, names, beside))
     return grid(columns, rows, width)
 
 
-def _entry_cells(study: Study, entry: Entry, decimals: int, unit: str, names: Sequence[str]) -> list[str]:
+def _values(study: Study, entry: Entry) -> dict[str, float]:
+    """Means of the metrics that are kept with a trial, at its highest completed rung."""
+    others = zip(study.other_metrics, entry.trial.other_values, strict=False)
+    return {study.metric: entry.mean, **dict(others)}
+
+
+def _limits(study: Study, entry: Entry) -> str:
+    """Which limits are broken, with the values that break them."""
+    values = _values(study, entry)
+    known = [limit for limit in study.limits if limit.metric in values]
+    broken = [limit.metric for limit in known if limit.excess(values[limit.metric]) > 0]
+    return _cut(", ".join(f"{name} {number(values[name])}" for name in broken), 20) or "kept"
+
+
+def _entry_cells(
+    study: Study, entry: Entry, decimals: int, unit: str, names: Sequence[str], beside: Mapping[str, int]
+) -> list[str]:
     mean = fixed(entry.mean, decimals)
     if entry.standard_error is not None:
         mean += f" ±{fixed(entry.standard_error, decimals)}"
@@ -121,6 +179,8 @@ def _entry_cells(study: Study, entry: Entry, decimals: int, unit: str, names: Se
         str(entry.trial.number),
         mean,
         versus,
+        *(fixed(_values(study, entry)[name], places) for name, places in beside.items()),
+        *([_limits(study, entry)] if study.limits else []),
         f"{entry.rung.folds}/{study.folds}",
         str(entry.rung.epochs),
         f"{cost:.1f}",

@@ -31,6 +31,7 @@ _ERRORS: Mapping[str, Callable[[Mapping[str, str]], SearchdError]] = {
     "BUDGET_USED": lambda m: errors.BudgetUsed(m["study"], int(m["trials"])),
     "STUDY_CHANGED": lambda m: errors.StudyChanged(m["study"]),
     "NO_COMPLETE_TRIAL": lambda m: errors.NoCompleteTrial(m["study"]),
+    "IMPORTANCE_UNKNOWN": lambda m: errors.ImportanceUnknown(m["study"], m["reason"]),
     "OVERLOADED": lambda m: errors.Overloaded(m["what"], int(m["limit"])),
     "REVISION_EXPIRED": lambda m: errors.RevisionExpired(int(m["revision"]), int(m["oldest"])),
     "STORE_UNAVAILABLE": lambda m: errors.StoreUnavailable(m["reason"]),

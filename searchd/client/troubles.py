@@ -17,15 +17,17 @@ def failure_words(failure: Failure) -> str:
 
 @dataclass(slots=True)
 class Troubles:
-    """What is known of the trials that failed or are infeasible: of all, of some, or of none.
+    """What is known of the trials that failed, are infeasible or break limits: of all, of some, or of none.
 
     Attributes:
         failures: What went wrong with each failed trial, by its number; None where that is unknown.
         reasons: The last reason for each of the two states.
+        broken: Numbers of the trials that break a limit.
     """
 
     failures: dict[int, Failure | None] = field(default_factory=dict)
     reasons: dict[TrialState, str] = field(default_factory=dict)
+    broken: set[int] = field(default_factory=set)
 
     def add(self, trial: Trial) -> None:
         """Take in a trial, whatever its state."""
@@ -33,6 +35,10 @@ class Troubles:
             self.failures[trial.number] = trial.failure
         if trial.state in (TrialState.FAILED, TrialState.INFEASIBLE):
             self.reasons[trial.state] = one_line(trial.reason)
+        if trial.breaks_limits and not trial.origin.repeats:
+            self.broken.add(trial.number)
+        else:
+            self.broken.discard(trial.number)
 
     def summary(self, trials: Mapping[str, int]) -> list[str]:
         """How many trials failed or are infeasible and why, in up to two parts: ``failed 3: 2 out of memory, 1 hung``.

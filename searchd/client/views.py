@@ -14,7 +14,7 @@ from searchd.client.plain import plain_message
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.leaderboard import PairedDifference
-from searchd.domain.objective import Goal
+from searchd.domain.objective import Goal, Limit, Objective
 from searchd.domain.space import Parameters
 from searchd.domain.study import Confirmed, Progress, Resources, StudyName, StudyState
 from searchd.domain.trial import Origin, TrialState
@@ -44,8 +44,11 @@ class Study(View):
     Attributes:
         name: ``projects/{project}/studies/{study}``.
         trainable: Registered name.
-        metric: Name of the objective's metric.
+        metric: Name of the metric that rankings go by.
         goal: Which direction of it is better.
+        objectives: All that it optimises, in order.
+        limits: What its trials must keep to.
+        other_metrics: The metrics besides ``metric`` whose means are kept with each trial, in order.
         state: Where it stands.
         reason: Why, if there is something to say.
         max_trials: Trials of its budget.
@@ -70,6 +73,9 @@ class Study(View):
     trainable: str
     metric: str
     goal: Goal
+    objectives: tuple[Objective, ...]
+    limits: tuple[Limit, ...]
+    other_metrics: tuple[str, ...]
     state: StudyState
     reason: str
     max_trials: int
@@ -144,6 +150,8 @@ class Trial(View):
         ended_at: When it ended, or None.
         train_seconds: Seconds of training so far, over all fold runs.
         failure: What went wrong, if it failed or is infeasible by an attempt's fault, else None.
+        other_values: Means of the study's ``other_metrics`` at the highest completed rung; empty before the first.
+        breaks_limits: Whether those break a limit of the study.
     """
 
     study: StudyName
@@ -160,6 +168,8 @@ class Trial(View):
     ended_at: datetime | None
     train_seconds: float
     failure: Failure | None
+    other_values: tuple[float, ...]
+    breaks_limits: bool
 
     @property
     def retries(self) -> int:
@@ -232,15 +242,33 @@ def _optional_moment(message: study_pb2.Study | trial_pb2.Trial, name: str) -> d
     return decode_time(getattr(message, name)) if message.HasField(name) else None  # type: ignore[arg-type]
 
 
+def read_objective(message: study_pb2.Objective) -> Objective:
+    """An objective; a direction that this version does not know is upwards."""
+    goal = Goal.MINIMIZE if message.goal == study_pb2.GOAL_MINIMIZE else Goal.MAXIMIZE
+    return Objective(message.metric, goal, message.target if message.HasField("target") else None)
+
+
+def _limit(message: study_pb2.Constraint) -> Limit:
+    return Limit(
+        message.metric,
+        message.at_most if message.HasField("at_most") else None,
+        message.at_least if message.HasField("at_least") else None,
+    )
+
+
 def read_study(message: study_pb2.Study) -> Study:
     """A study; every default is filled in by the server."""
-    objective = message.objectives[0] if message.objectives else study_pb2.Objective()
+    objectives = tuple(map(read_objective, message.objectives)) or (Objective("", Goal.MAXIMIZE),)
+    decisive = next((o for o in objectives if o.metric == message.scheduler.metric), objectives[0])
     rungs = tuple(Fidelity(rung.folds, rung.epochs) for rung in message.rungs)
     return Study(
         name=StudyName(message.name),
         trainable=message.trainable,
-        metric=objective.metric,
-        goal=Goal.MINIMIZE if objective.goal == study_pb2.GOAL_MINIMIZE else Goal.MAXIMIZE,
+        metric=decisive.metric,
+        goal=decisive.goal,
+        objectives=objectives,
+        limits=tuple(_limit(constraint) for constraint in message.constraints if constraint.metric),
+        other_metrics=tuple(message.other_metrics),
         state=decode_enum(study_pb2.StudyState.DESCRIPTOR, message.state, StudyState),
         reason=message.reason,
         max_trials=message.budget.trials,
@@ -280,6 +308,8 @@ def read_trial(message: trial_pb2.Trial) -> Trial:
         ended_at=_optional_moment(message, "end_time"),
         train_seconds=message.train_seconds,
         failure=decode_failure(message.failure) if message.failure else None,
+        other_values=tuple(message.other_values),
+        breaks_limits=message.breaks_limits,
         message=message,
     )
 

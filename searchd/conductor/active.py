@@ -2,15 +2,18 @@
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from searchd.conductor.follow_ups import FollowUps
+from searchd.conductor.lineage import Lineage
 from searchd.conductor.standing import Standing
+from searchd.conductor.trace import Scored, Trace
 from searchd.domain.brackets import brackets_of
 from searchd.domain.evaluation import TEST_FOLD, Score
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.measurement import Measurement, is_finite
 from searchd.domain.objective import Goal
+from searchd.domain.population import population_size
 from searchd.domain.study import Progress, Study, StudyState
 from searchd.domain.trial import (
     FoldRun,
@@ -30,25 +33,6 @@ FINISHERS = 3
 
 REMARKS = 20
 """Newest remarks of a searcher that are kept."""
-
-
-@dataclass(slots=True)
-class Trace:
-    """What the newest attempt of a fold run has reported so far."""
-
-    attempt: int
-    epoch: int = 0
-    last: "Scored | None" = None
-    best: "Scored | None" = None
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A report's value of the objective that decides, and those of the study's other metrics."""
-
-    score: float
-    others: tuple[float, ...] = ()
 
 
 class ActiveStudy:
@@ -82,7 +66,7 @@ class ActiveStudy:
         """The highest number of a trial; there is one for every number up to it."""
         self.given = 0
         """Trials that count in the budget: all but confirmations and tests."""
-        self.follow_ups = FollowUps(spec)
+        self.follow_ups, self.lineage = FollowUps(spec), Lineage(self.ladder)
         self.next_number = TrialNumber(1)
         """The number to ask for next. Where a caller has enqueued trials meanwhile, a suggestion becomes a trial of a
         higher number than it was asked for."""
@@ -140,7 +124,7 @@ class ActiveStudy:
         if self.standing.best is not best:
             self.since_best = 0
         elif (old is None or not old.rung) and (trial.rung or trial.state.ended):
-            self.since_best += 1
+            self.since_best += trial.state is not TrialState.CANCELLED
 
     def restore(self, trial: Trial) -> None:
         """Take in a stored trial at recovery; counts come from the stored progress."""
@@ -148,6 +132,8 @@ class ActiveStudy:
         if trial.origin.repeats:
             return
         for rung, score in enumerate(trial.scores[: len(self.ladder) - 1]):
+            if rung < self.lineage.inherited(trial):
+                continue
             climbed = trial.rung > rung + 1 or (trial.rung == rung + 1 and trial.state is TrialState.RUNNING)
             self.scheduler.recorded(trial.number, rung, self.goal.signed(score), climbed)
             if not climbed and trial.state.ended and trial.rung == rung + 1:
@@ -170,6 +156,8 @@ class ActiveStudy:
 
     def _remember_searched(self, trial: Trial) -> None:
         self.given += trial.number > self.last_number
+        if self.population:
+            self.lineage.put(trial)
         searched = trial.origin is not Origin.DEFAULT
         self.finishers += searched and trial.state is TrialState.COMPLETED
         self.contenders += searched and trial.state.ended and trial.rung >= len(self.ladder) - 1
@@ -264,7 +252,7 @@ class ActiveStudy:
         if trial.origin.repeats:
             return self.ladder[-1].epochs
         rung, waits_at = trial.rung, len(self.ladder) - 1
-        if self.study.spec.scheduler.pauses and trial.origin is not Origin.DEFAULT:
+        if self.study.spec.scheduler.pauses and (trial.origin is not Origin.DEFAULT or self.population):
             waits_at = self.brackets.of(trial.number)
         while rung < waits_at and self.ladder[rung].folds == 1:
             rung += 1
@@ -295,9 +283,22 @@ class ActiveStudy:
         return (self.exhausted or self.trials_left <= 0) and not self.suggestions and not self.asked
 
     @property
-    def trials_left(self) -> int:
+    def population(self) -> int | None:
+        """Members that the searcher starts, not counting those that broke; None without a population."""
+        return population_size(self.study.spec)
+
+    @property
+    def budget_left(self) -> int:
         """Trials of the budget that do not exist and are not on their way; negative if too many are."""
         return self.study.spec.budget.trials - self.given - len(self.suggestions) - self.asked
+
+    @property
+    def trials_left(self) -> int:
+        """Those of them that the searcher is to propose."""
+        if self.population is None:
+            return self.budget_left
+        members = self.given - self.lineage.no_members + len(self.suggestions) + self.asked
+        return min(self.budget_left, self.population - members)
 
     @property
     def slots_left(self) -> bool:
@@ -335,9 +336,9 @@ class ActiveStudy:
             self.progress_stale = True
 
     def observe(self, trial: Trial) -> None:
-        """Note what the searcher should be told of a trial: one that learns of all but repeats, any of what was asked
-        for by others."""
-        learns = self.study.spec.search.algorithm.adaptive and not trial.origin.repeats
+        """Note what the searcher should be told of a trial: one that learns of all but repeats and descendants, any of
+        what was asked for by others."""
+        learns = self.study.spec.search.algorithm.adaptive and trial.origin.informs
         if learns or trial.origin is Origin.REQUESTED:
             self.told[trial.number] = observation(trial)
 
@@ -348,8 +349,8 @@ def code_of(active: ActiveStudy) -> tuple[str, str]:
 
 
 def observations(trials: Iterable[Trial]) -> tuple[Observation, ...]:
-    """What a searcher may know of trials; confirmations and tests are none of its business."""
-    return tuple(observation(trial) for trial in trials if not trial.origin.repeats)
+    """What a searcher may know of trials; confirmations, tests and descendants are none of its business."""
+    return tuple(observation(trial) for trial in trials if trial.origin.informs)
 
 
 def observation(trial: Trial) -> Observation:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from searchd.conductor.active import ActiveStudy
 from searchd.conductor.cluster import RECLAIM_AFTER, Pool, Worker, WorkerState
-from searchd.conductor.evaluation import has_work, next_segment
+from searchd.conductor.handing_out import has_work, next_segment
 from searchd.conductor.mind import Mind
 from searchd.domain.failure import Failure
 from searchd.domain.study import Retry

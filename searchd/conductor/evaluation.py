@@ -1,16 +1,15 @@
 """How trials are evaluated: reports become scores, scores complete rungs, rungs decide what becomes of the trial."""
 
 import statistics
-from collections import deque
 from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from searchd.conductor.active import FINISHERS, ActiveStudy, in_flight, opened
+from searchd.conductor.active import ActiveStudy, in_flight, opened
 from searchd.conductor.mind import Mind
 from searchd.conductor.racing import race_lost
 from searchd.domain.evaluation import Racing
-from searchd.domain.facts import MeasurementAdded, StudyPut, TrialPut
+from searchd.domain.facts import MeasurementAdded, TrialPut
 from searchd.domain.failure import Failure
 from searchd.domain.measurement import Measurement, is_finite
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
@@ -21,11 +20,10 @@ from searchd.domain.trial import (
     FoldRunState,
     Origin,
     Trial,
-    TrialNumber,
     TrialState,
     keeps_limits,
 )
-from searchd.ports.engine import CancelSegment, Ended, Forget, Outcome, Report, Segment, SegmentReported
+from searchd.ports.engine import CancelSegment, Ended, Forget, Outcome, Report, SegmentReported
 from searchd.ports.scheduler import Verdict
 
 LASTING_SECONDS = 20.0
@@ -166,7 +164,7 @@ def _gone_on(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Tr
     if active.study.spec.evaluation.racing is Racing.NONE or trial.origin.repeats:
         due = opened_again is not trial
     else:
-        due = not in_flight(after) and _next_ready(active, after) is not None
+        due = not in_flight(after) and next_ready(active, after) is not None
     if due:
         active.ready.appendleft(trial.number)
     return after
@@ -216,6 +214,8 @@ def advance(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Tri
         beside = [run.others_at(rung.epochs) for run in trial.fold_runs[: rung.folds]]
         others = tuple(map(statistics.fmean, zip(*beside, strict=True)))
         trial = trial.climbed(mean, others, keeps_limits(active.study.spec, others))
+        if active.lineage.stands_alone(trial):
+            _forget(mind, active, trial)
         if trial.rung == len(active.ladder) or trial.origin.repeats:
             return end_trial(mind, active, trial, TrialState.COMPLETED, now)
         match _verdict(active, trial, mean):
@@ -227,7 +227,7 @@ def advance(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Tri
                 active.observe(trial)
                 return trial
             case Verdict.STOP:
-                reason = f"{_too_bad(active.study.spec.scheduler)} at {_rung(active, trial.rung - 1)}"
+                reason = f"{_too_bad(active.study.spec.scheduler)} at {rung_text(active, trial.rung - 1)}"
                 return end_trial(mind, active, trial, TrialState.STOPPED, now, reason)
     return trial
 
@@ -258,12 +258,15 @@ def _raced(mind: Mind, active: ActiveStudy, trial: Trial, scores: dict[int, floa
         and trial.origin is not Origin.DEFAULT
         and race_lost(rule, scores, incumbent.scores, active.goal)
     ):
-        reason = f"lost the race at {_rung(active, trial.rung)} after {len(scores)} folds to trial {incumbent.trial}"
+        reason = (
+            f"lost the race at {rung_text(active, trial.rung)} after {len(scores)} folds to trial {incumbent.trial}"
+        )
         return end_trial(mind, active, trial, TrialState.STOPPED, now, reason)
     return trial
 
 
-def _rung(active: ActiveStudy, rung: int) -> str:
+def rung_text(active: ActiveStudy, rung: int) -> str:
+    """What a rung asks for, in words."""
     folds, epochs = active.ladder[rung].folds, active.ladder[rung].epochs
     return f"{folds} fold{'s' * (folds > 1)} x {epochs} epoch{'s' * (epochs > 1)}"
 
@@ -283,12 +286,18 @@ def end_trial(
         _cancel(mind, active, trial, index)
     if trial.state is TrialState.PAUSED:
         active.scheduler.forget(trial.number, trial.rung - 1)
+    ended = trial.ended(state, now, reason, log_tail, failure)
     lasted = trial.train_seconds > LASTING_SECONDS or any(run.attempt > 1 for run in trial.fold_runs)
     if lasted or len(active.ladder) > 1:
-        mind.command(Forget(trial.study, trial.number))
-    ended = trial.ended(state, now, reason, log_tail, failure)
+        _forget(mind, active, ended)
     active.observe(ended)
     return ended
+
+
+def _forget(mind: Mind, active: ActiveStudy, trial: Trial) -> None:
+    """Have the files deleted that nobody needs any more now that the trial is as it is."""
+    for number in active.lineage.forgettable(trial):
+        mind.command(Forget(trial.study, number))
 
 
 def queued(active: ActiveStudy, trial: Trial, taken: int = 0) -> Trial:
@@ -304,95 +313,9 @@ def queued(active: ActiveStudy, trial: Trial, taken: int = 0) -> Trial:
     return trial
 
 
-def _next_ready(active: ActiveStudy, trial: Trial) -> int | None:
+def next_ready(active: ActiveStudy, trial: Trial) -> int | None:
+    """The index of a fold run that waits for a worker; None if none does."""
     for index, run in enumerate(trial.fold_runs[: active.rung_of(trial).folds]):
         if run.state is FoldRunState.READY:
             return index
     return None
-
-
-def has_work(active: ActiveStudy) -> bool:
-    """Whether a segment could probably be handed out; queues may hold outdated entries, which handing out clears."""
-    return bool(
-        active.hands_out
-        and (
-            active.ready
-            or (active.suggestions and not active.search_over)
-            or active.extra
-            or active.scheduler.promotable() is not None
-            or (finishing(active) and active.scheduler.best_paused() is not None)
-        )
-    )
-
-
-def finishing(active: ActiveStudy) -> bool:
-    """Whether paused trials should be promoted out of turn: no new trials come, and too few will complete the top.
-
-    Where trial after trial loses its race at the top, no more than twice that many are sent there.
-    """
-    climbing = len(active.climbing)
-    few = active.finishers + climbing < FINISHERS and active.contenders + climbing < 2 * FINISHERS
-    return few and active.no_more_trials
-
-
-def next_segment(mind: Mind, active: ActiveStudy, now: datetime) -> Segment | None:
-    """Hand out the fold run that the study wants most, or None if it wants nothing now.
-
-    First what continues a trial, then promotions, then new trials, then folds that a race may yet make needless.
-    """
-    trial = (
-        _from_queue(active, active.ready) or _promoted(mind, active, now) or _new(active, now) or _from_extra(active)
-    )
-    return None if trial is None else _handed_out(mind, active, trial, now)
-
-
-def _from_queue(active: ActiveStudy, queue: deque[TrialNumber]) -> Trial | None:
-    while queue:
-        trial = active.trials.get(queue.popleft())
-        if trial is not None and trial.state is not TrialState.PAUSED and _next_ready(active, trial) is not None:
-            return trial
-    return None
-
-
-def _from_extra(active: ActiveStudy) -> Trial | None:
-    trial = _from_queue(active, active.extra)
-    if trial is not None:
-        active.extra.append(trial.number)
-    return trial
-
-
-def _promoted(mind: Mind, active: ActiveStudy, now: datetime) -> Trial | None:
-    while True:
-        chosen = active.scheduler.promotable()
-        if chosen is None and finishing(active):
-            chosen = active.scheduler.best_paused()
-        if chosen is None:
-            return None
-        number, rung = chosen
-        active.scheduler.promoted(number, rung)
-        trial = opened(active, active.trials[number].running(now))
-        trial = advance(mind, active, trial, now)
-        if trial.state is TrialState.RUNNING and _next_ready(active, trial) is not None:
-            return queued(active, trial, taken=1)
-        mind.emit(TrialPut(trial))
-
-
-def _new(active: ActiveStudy, now: datetime) -> Trial | None:
-    if not active.suggestions or active.search_over:
-        return None
-    suggestion = active.suggestions.popleft()
-    number = TrialNumber(active.last_number + 1)
-    trial = Trial(active.study.name, number, suggestion.parameters, Origin.SEARCH, created_at=now, note=suggestion.note)
-    return queued(active, opened(active, trial), taken=1)
-
-
-def _handed_out(mind: Mind, active: ActiveStudy, trial: Trial, now: datetime) -> Segment:
-    index = _next_ready(active, trial)
-    if index is None:
-        raise ValueError(f"trial {trial.number} has nothing to hand out")
-    run = trial.fold_runs[index]
-    run = replace(run, state=FoldRunState.HANDED_OUT, attempt=run.attempt + 1, target=active.target(trial))
-    mind.emit(TrialPut(trial.running(now).with_fold_run(index, run)))
-    if active.study.state is StudyState.PENDING:
-        mind.emit(StudyPut(active.study.started(now)))
-    return Segment(active.task, trial.number, trial.parameters, run.repeat, run.fold, run.attempt, run.target)

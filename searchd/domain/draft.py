@@ -18,7 +18,8 @@ class StudyDraft:
     Attributes:
         trainable: Registered name; empty if unset.
         objectives: As written; empty means the trainable's first metric.
-        racing: None means the usual rule for a study with folds. Overrides evaluation.racing.
+        racing: None means ``paired`` for one objective where ASHA or Hyperband climbs folds, else ``none``. Overrides
+            evaluation.racing.
         space: Empty means the trainable's default space.
         scheduler: None means ASHA where there is a ladder to climb, else none.
         mode: ASHA's form; None means promotion if the trainable can pause, else stopping. Overrides scheduler.mode.

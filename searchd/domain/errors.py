@@ -177,6 +177,18 @@ class NoCompleteTrial(SearchdError):
         return f"{self.study} has no trial that completed its top rung yet; wait, or read the partial leaderboard"
 
 
+class ImportanceUnknown(SearchdError):
+    """How much the parameters of the study matter cannot be told; ``reason`` is why."""
+
+    def __init__(self, study: str, reason: str) -> None:
+        super().__init__(study, reason)
+        self.study = study
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"how much the parameters of {self.study} matter cannot be told: {self.reason}"
+
+
 class Overloaded(SearchdError):
     """A bounded queue is full; the request was not looked at and may be sent again."""
 

@@ -15,6 +15,7 @@ class Racing(StrEnum):
     NONE = "none"
     FORGIVING = "forgiving"
     AGGRESSIVE = "aggressive"
+    PAIRED = "paired"
 
 
 class Split(StrEnum):

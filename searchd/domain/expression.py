@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from searchd.domain.errors import SearchdError
 from searchd.domain.levels import identity
 
 MAX_CHARACTERS = 500
@@ -49,7 +48,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {"abs": abs, "log": math.log, "max":
 _ONE_ARGUMENT = ("abs", "log")
 
 
-class InvalidExpression(SearchdError):  # noqa: N818  # named for what went wrong, as all errors here
+class InvalidExpression(ValueError):  # noqa: N818  # what is told to callers is a violation made of it
     """A constraint cannot be read.
 
     Attributes:

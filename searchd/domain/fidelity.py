@@ -62,6 +62,22 @@ def spaced_ladder(folds: int, epochs: int, min_epochs: int, rungs: int = 20) -> 
     return (*(Fidelity(1, at) for at in reversed(spaced)), *top)
 
 
+def population_ladder(folds: int, epochs: int, min_epochs: int, most: int = 20) -> Ladder:
+    """The ladder of a population: all folds at every rung, equally spaced in epochs, as a member may be replaced often.
+
+    Args:
+        folds: Fold runs of a full evaluation (folds x repeats), at least 1.
+        epochs: Epochs of a full evaluation, at least 1.
+        min_epochs: Fewest epochs of the lowest rung and between two rungs, at least 1.
+        most: Most rungs, at least 1; they are further apart if need be.
+
+    Returns:
+        Rungs from the lowest to the top, strictly increasing.
+    """
+    spacing = max(min_epochs, math.ceil(epochs / most))
+    return tuple(Fidelity(folds, at) for at in reversed(range(epochs, min(min_epochs, epochs) - 1, -spacing)))
+
+
 def is_ladder(rungs: Ladder) -> bool:
     """Whether each rung needs at least as much as the one below in both dimensions, and more in one."""
     return bool(rungs) and all(

@@ -9,7 +9,7 @@ from typing import NewType
 
 from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import RETRIES, Failure
-from searchd.domain.fidelity import Ladder, derived_ladder, spaced_ladder
+from searchd.domain.fidelity import Ladder, derived_ladder, population_ladder, spaced_ladder
 from searchd.domain.objective import Limit, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.search import Algorithm, Prior, Search
@@ -142,6 +142,8 @@ class StudySpec:
         """The rungs trials climb, lowest first; without a scheduler only the top."""
         if self.scheduler.algorithm is SchedulerAlgorithm.NONE:
             return (self.evaluation.top,)
+        if self.scheduler.algorithm is SchedulerAlgorithm.POPULATION and not self.evaluation.ladder:
+            return population_ladder(self.evaluation.fold_runs, self.evaluation.epochs, self.scheduler.min_epochs)
         if self.scheduler.algorithm is SchedulerAlgorithm.MEDIAN and not self.evaluation.ladder:
             return spaced_ladder(self.evaluation.fold_runs, self.evaluation.epochs, self.scheduler.min_epochs)
         return self.evaluation.ladder or derived_ladder(

@@ -34,6 +34,11 @@ class Origin(StrEnum):
         """Whether the trial only repeats another's configuration, and is no candidate itself."""
         return self in (Origin.CONFIRMATION, Origin.TEST)
 
+    @property
+    def informs(self) -> bool:
+        """Whether the trial's scores say something of its parameters: a descendant's are its donor's work, too."""
+        return not self.repeats and self is not Origin.DESCENT
+
 
 class TrialState(StrEnum):
     """STOPPED is the scheduler's or the race's decision; CANCELLED comes from ending the study."""
@@ -142,6 +147,8 @@ class Trial:
         feasible: Whether those means keep all of the study's limits; True while nothing is known.
         note: What the searcher wants to be told again of this trial when it is rebuilt; JSON, or empty.
         of: The trial that this one confirms, tests or descends from; None for others.
+        of_epoch: Epochs of that trial which a DESCENT goes on from: it has their scores, and trains only the rest. 0
+            for others.
     """
 
     study: StudyName
@@ -162,6 +169,7 @@ class Trial:
     feasible: bool = True
     note: str = ""
     of: TrialNumber | None = None
+    of_epoch: int = 0
 
     @property
     def rung(self) -> int:

@@ -53,18 +53,21 @@ longer than any timeout is a hang. What is not finite or missing in the metrics 
 
 
 class Checkpoints:
-    """The last report of each fold run that was saved."""
+    """The reports with which fold runs were saved: of each the newest two, and those that a segment says to keep."""
 
     def __init__(self) -> None:
-        self._saved: dict[tuple[StudyName, TrialNumber], dict[FoldRunKey, Report]] = {}
+        self._saved: dict[tuple[StudyName, TrialNumber], dict[FoldRunKey, list[Report]]] = {}
 
-    def get(self, key: FoldRunKey) -> Report | None:
-        """What was reported when the fold run was last saved; None if it was not."""
-        return self._saved.get((key.study, key.trial), {}).get(key)
+    def get(self, key: FoldRunKey, most: int | None = None) -> Report | None:
+        """What was reported when the fold run was last saved, after at most so many epochs; None if it was not."""
+        saved = self._saved.get((key.study, key.trial), {}).get(key, ())
+        return next((report for report in reversed(saved) if most is None or report.epoch <= most), None)
 
-    def save(self, key: FoldRunKey, report: Report) -> None:
+    def save(self, segment: Segment, report: Report) -> None:
         """Save a fold run as of a report."""
-        self._saved.setdefault((key.study, key.trial), {})[key] = report
+        saved = self._saved.setdefault((segment.key.study, segment.key.trial), {}).setdefault(segment.key, [])
+        saved.append(report)
+        saved[:] = [old for old in saved[:-2] if old.epoch in segment.keep] + saved[-2:]
 
     def forget(self, study: StudyName, trial: TrialNumber | None) -> None:
         """Forget those of a trial, or of a whole study."""
@@ -157,7 +160,11 @@ class SimulatedWorker:
             if (segment.key, segment.attempt) in self._cancelled or self.draining:
                 self._report(segment, (), self._unwanted(segment, None))
                 continue
-            saved = self._around.checkpoints.get(segment.key)
+            saved = self._saved(segment)
+            if saved is None and segment.donor is not None:
+                reason = f"the checkpoint of trial {segment.donor.trial} at epoch {segment.donor.epoch} is gone"
+                self._report(segment, (), self._failed(reason, Failure.ERROR))
+                continue
             if saved is not None and saved.epoch >= segment.target:
                 # The report of that epoch may have been lost with the worker that made it.
                 self._report(segment, (saved,), Ended(Outcome.REACHED, saved.epoch))
@@ -167,6 +174,13 @@ class SimulatedWorker:
             self._epochs = self._around.behaviour(segment, self._epoch)
             self._announced = False
             self._train(segment)
+
+    def _saved(self, segment: Segment) -> Report | None:
+        """Where to go on: from its own checkpoint, or its donor's; None if there is none."""
+        saved, donor = self._around.checkpoints.get(segment.key), segment.donor
+        if saved is not None or donor is None:
+            return saved
+        return self._around.checkpoints.get(segment.key._replace(trial=donor.trial), donor.epoch)
 
     def _train(self, segment: Segment) -> None:
         """Plan the end of the running segment's next epoch."""
@@ -178,7 +192,7 @@ class SimulatedWorker:
             plan(AT_ONCE, lambda: self._end(segment, (), failed))
             return
         if epoch is None:
-            saved = self._around.checkpoints.get(segment.key)
+            saved = self._saved(segment)
             again = (saved,) if saved is not None and saved.epoch == self._epoch else ()
             plan(AT_ONCE, lambda: self._end(segment, again, Ended(Outcome.FINISHED, self._epoch)))
             return
@@ -217,7 +231,7 @@ class SimulatedWorker:
         if not reached:
             return None
         if segment.target < segment.task.evaluation.epochs:
-            self._around.checkpoints.save(segment.key, report)
+            self._around.checkpoints.save(segment, report)
         return Ended(Outcome.REACHED, report.epoch)
 
     def _unwanted(self, segment: Segment, report: Report | None) -> Ended:
@@ -226,7 +240,7 @@ class SimulatedWorker:
             self._cancelled.discard((segment.key, segment.attempt))
             return Ended(Outcome.CANCELLED, epoch)
         if report is not None:
-            self._around.checkpoints.save(segment.key, report)
+            self._around.checkpoints.save(segment, report)
         return Ended(Outcome.DRAINED, epoch)
 
     def _failed(self, reason: str, failure: Failure) -> Ended:

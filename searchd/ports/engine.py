@@ -55,8 +55,21 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Donor:
+    """Another trial of the study whose fold run, of the same repeat and fold, left a checkpoint after ``epoch``."""
+
+    trial: TrialNumber
+    parameters: Parameters
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
-    """The unit of work: advance one fold run to ``target`` epochs (from wherever its checkpoint is)."""
+    """The unit of work: advance one fold run to ``target`` epochs (from wherever its checkpoint is).
+
+    One that has a ``donor`` and no checkpoint yet begins from the donor's. Checkpoints of the epochs in ``keep`` stay,
+    as others may begin from them.
+    """
 
     task: Task
     trial: TrialNumber
@@ -65,6 +78,8 @@ class Segment:
     fold: int
     attempt: int
     target: int
+    donor: Donor | None = None
+    keep: tuple[int, ...] = ()
 
     @property
     def key(self) -> FoldRunKey:

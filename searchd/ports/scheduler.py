@@ -1,5 +1,6 @@
 """Schedulers decide which trials climb the ladder; pure, and rebuilt by replaying stored scores."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -36,6 +37,11 @@ class Scheduler(Protocol):
     def best_paused(self) -> tuple[TrialNumber, int] | None:
         """The best paused trial of the highest rung that has any, whether or not it has earned promotion; to finish a
         study whose new trials have run out. None if nobody is paused."""
+        ...
+
+    def donors(self, trial: TrialNumber, rung: int) -> Sequence[TrialNumber]:
+        """Better trials that a trial which is paused after ``rung`` should rather go on from than from itself, those to
+        be preferred first; they may have ended meanwhile. Empty for a trial that is to go on by itself."""
         ...
 
     def promoted(self, trial: TrialNumber, rung: int) -> None:

@@ -205,6 +205,7 @@ class LeaderboardServicer:
 
     def __init__(self, services: Services) -> None:
         self._leaderboards = services.leaderboards
+        self._insight = services.insight
         self._info = services.system.info()
 
     async def get_leaderboard(self, request: leaderboards.GetLeaderboardRequest) -> leaderboards.GetLeaderboardResponse:
@@ -219,6 +220,40 @@ class LeaderboardServicer:
     async def get_best_config(self, request: leaderboards.GetBestConfigRequest) -> leaderboards.GetBestConfigResponse:
         """The best configuration of a study."""
         return codec.encode_best(await self._leaderboards.best(names.study_of("name", request.name)))
+
+    async def list_pareto_trials(
+        self, request: leaderboards.ListParetoTrialsRequest
+    ) -> leaderboards.ListParetoTrialsResponse:
+        """List the Pareto front by number, a page at a time."""
+        study = names.study_of("parent", request.parent)
+        size = size_of(request.page_size, self._info.max_page_size)
+        pages = Pages("pareto", study)
+        (after,) = pages.after_numbers(request.page_token, 1) or (0,)
+        front = await self._insight.front(study, after, size + 1)
+        spec = front.study.spec
+        page, more = await asyncio.to_thread(
+            fill_page,
+            front.trials,
+            size,
+            lambda member: codec.encode_pareto_trial(member, spec.fixed),
+            _page_bytes(self._info.max_message_bytes),
+        )
+        return leaderboards.ListParetoTrialsResponse(
+            objectives=map(codec.encode_objective, spec.objectives),
+            trials=page,
+            next_page_token=pages.token([page[-1].trial.number]) if more else "",
+            hypervolume=front.hypervolume,
+            reference=front.study.progress.worst,
+        )
+
+    async def get_importance(self, request: leaderboards.GetImportanceRequest) -> leaderboards.GetImportanceResponse:
+        """How much each parameter of a study matters."""
+        study = names.study_of("name", request.name)
+        return codec.encode_importance(await self._insight.importance(study, request.metric))
+
+    async def get_curve(self, request: leaderboards.GetCurveRequest) -> leaderboards.GetCurveResponse:
+        """The anytime curve of a study."""
+        return codec.encode_curve(await self._insight.curve(names.study_of("name", request.name)))
 
 
 class TrainableServicer:

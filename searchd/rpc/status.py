@@ -89,6 +89,7 @@ TABLE: Mapping[type[SearchdError], tuple[grpc.StatusCode, Details]] = {
     errors.BudgetUsed: (grpc.StatusCode.FAILED_PRECONDITION, _precondition(lambda e: e.study)),
     errors.StudyChanged: (grpc.StatusCode.ABORTED, _nothing),
     errors.NoCompleteTrial: (grpc.StatusCode.FAILED_PRECONDITION, _precondition(lambda e: e.study)),
+    errors.ImportanceUnknown: (grpc.StatusCode.FAILED_PRECONDITION, _precondition(lambda e: e.study)),
     errors.Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, _retry(timedelta(seconds=1))),
     errors.RevisionExpired: (grpc.StatusCode.OUT_OF_RANGE, _nothing),
     errors.StoreUnavailable: (grpc.StatusCode.UNAVAILABLE, _retry(timedelta(seconds=1))),

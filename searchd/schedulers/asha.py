@@ -7,7 +7,7 @@ is asynchronous Hyperband.
 import heapq
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from searchd.domain.brackets import ONE_BRACKET, Brackets
 from searchd.domain.trial import TrialNumber
@@ -54,6 +54,10 @@ class AshaStopping:
     def best_paused(self) -> tuple[TrialNumber, int] | None:
         """Nobody is paused: None."""
         return None
+
+    def donors(self, trial: TrialNumber, rung: int) -> Sequence[TrialNumber]:  # noqa: ARG002  # the port's
+        """Everybody goes on by itself."""
+        return ()
 
     def promoted(self, trial: TrialNumber, rung: int) -> None:
         """Nobody is paused, so nobody is promoted."""
@@ -109,6 +113,10 @@ class AshaPromotion:
         bracket = self._brackets.of(trial)
         if rung >= bracket:
             self._rungs[rung][bracket].paused.discard(trial)
+
+    def donors(self, trial: TrialNumber, rung: int) -> Sequence[TrialNumber]:  # noqa: ARG002  # the port's
+        """Everybody goes on by itself."""
+        return ()
 
     def promoted(self, trial: TrialNumber, rung: int) -> None:
         """The trial is no longer paused; its score still counts."""

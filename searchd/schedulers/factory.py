@@ -1,5 +1,7 @@
 """Which class schedules for which settings."""
 
+from typing import assert_never
+
 from searchd.domain.brackets import brackets_of
 from searchd.domain.errors import InvalidStudy
 from searchd.domain.scheduler import SchedulerAlgorithm
@@ -7,6 +9,7 @@ from searchd.domain.study import StudySpec
 from searchd.ports.scheduler import Scheduler
 from searchd.schedulers.asha import AshaPromotion, AshaStopping
 from searchd.schedulers.median import MedianStopping
+from searchd.schedulers.population import Population
 from searchd.schedulers.vendors import scheduler_violations
 
 
@@ -24,10 +27,12 @@ def make_scheduler(spec: StudySpec) -> Scheduler:
             return form(spec.scheduler.eta, brackets_of(spec))
         case SchedulerAlgorithm.MEDIAN:
             return MedianStopping()
+        case SchedulerAlgorithm.POPULATION:
+            return Population(spec.seed)
         case SchedulerAlgorithm.RAY:
             return _vendors_scheduler(spec)
         case _:
-            raise ValueError(f"{spec.scheduler.algorithm} is not built yet")
+            assert_never(spec.scheduler.algorithm)
 
 
 def _vendors_scheduler(spec: StudySpec) -> Scheduler:

@@ -1,6 +1,7 @@
 """The median rule: a trial stops when the best that it has shown is worse than what others showed on average."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from searchd.domain.trial import TrialNumber
@@ -67,6 +68,10 @@ class MedianStopping:
     def best_paused(self) -> tuple[TrialNumber, int] | None:
         """Nobody is paused: None."""
         return None
+
+    def donors(self, trial: TrialNumber, rung: int) -> Sequence[TrialNumber]:  # noqa: ARG002  # the port's
+        """Everybody goes on by itself."""
+        return ()
 
     def promoted(self, trial: TrialNumber, rung: int) -> None:
         """Nobody is paused, so nobody is promoted."""

@@ -3,6 +3,7 @@
 Liaw et al., "Tune: A Research Platform for Distributed Model Selection and Training", 2018; ``ray.tune.schedulers``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,10 @@ class RayScheduler:
     def best_paused(self) -> tuple[TrialNumber, int] | None:
         """Nobody is paused: None."""
         return None
+
+    def donors(self, trial: TrialNumber, rung: int) -> Sequence[TrialNumber]:  # noqa: ARG002  # the port's
+        """Everybody goes on by itself."""
+        return ()
 
     def promoted(self, trial: TrialNumber, rung: int) -> None:
         """Nobody is paused, so nobody is promoted."""

@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from searchd.ports.searcher import (
@@ -17,7 +19,7 @@ from searchd.ports.searcher import (
     Suggestion,
     Tell,
 )
-from searchd.searchers.factory import import_vendors, make_searcher
+from searchd.searchers.factory import import_vendors, make_searcher, standing_still
 
 Answer = Suggested | SearchFailed
 
@@ -25,7 +27,13 @@ Answer = Suggested | SearchFailed
 class Desk:
     """Carries out commands one by one. A study whose searcher raised is closed; commands for it pass unheard."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: Callable[[], float] = standing_still) -> None:
+        """A desk without searchers.
+
+        Args:
+            seconds: A steady clock, by which searchers see how long they take; one that stands still if nobody waits.
+        """
+        self._seconds = seconds
         self._searchers: dict[str, Searcher] = {}
 
     def handle(self, command: SearchCommand) -> Answer | None:
@@ -38,7 +46,7 @@ class Desk:
 
     def _answer(self, command: SearchCommand) -> Answer | None:
         if isinstance(command, OpenSearch):
-            searcher = self._searchers[command.study] = make_searcher(command.spec)
+            searcher = self._searchers[command.study] = make_searcher(command.spec, self._seconds)
             searcher.tell(command.observations)
             return None
         if isinstance(command, CloseSearch):
@@ -73,7 +81,7 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = Connection(descriptor)
     threading.Thread(target=import_vendors, daemon=True).start()
-    desk = Desk()
+    desk = Desk(time.monotonic)
     try:
         while True:
             for command in connection.recv():

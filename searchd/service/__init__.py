@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from searchd.service.insight import Insight
 from searchd.service.leaderboards import Leaderboards
 from searchd.service.studies import Studies
 from searchd.service.system import System
@@ -18,5 +19,6 @@ class Services:
     watches: Watches
     trials: Trials
     leaderboards: Leaderboards
+    insight: Insight
     trainables: Trainables
     system: System

@@ -9,15 +9,19 @@ from searchd.domain.checks import algorithm_violations, constrained_violations, 
 from searchd.domain.constraints import with_fixed
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidStudy, Violation
-from searchd.domain.evaluation import Split
+from searchd.domain.evaluation import Racing, Split
 from searchd.domain.fidelity import Ladder
 from searchd.domain.objective import Objective
+from searchd.domain.population import population_violations
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm
 from searchd.domain.space import SearchSpace
 from searchd.domain.study import Budget, StudySpec
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import Node
+
+FOLDS_ETA = 4
+"""Reduction factor of a study with folds that names no scheduler; why is in docs/adr/0011-racing.md."""
 
 VendorCheck = Callable[[StudyDraft, SearchSpace], Iterable[Violation]]
 """What is wrong with the vendors' algorithms that a draft names, for the space that is to be searched."""
@@ -63,7 +67,10 @@ def define(draft: StudyDraft, found: Sequence[Violation], around: Surroundings) 
 
 
 def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> StudySpec:
-    evaluation = replace(draft.evaluation, split=chosen_split(draft, inspection))
+    scheduler = _scheduler(draft, card)
+    evaluation = replace(
+        draft.evaluation, split=chosen_split(draft, inspection), racing=_racing(draft, scheduler.algorithm)
+    )
     objectives = draft.objectives or (Objective(*next(iter(card.metrics.items()))),)
     return StudySpec(
         trainable=draft.trainable,
@@ -73,7 +80,7 @@ def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> 
         fixed=draft.fixed,
         seed=draft.seed,
         search=draft.search,
-        scheduler=_scheduler(draft, card),
+        scheduler=scheduler,
         evaluation=evaluation,
         resources=draft.resources,
         budget=draft.budget,
@@ -104,7 +111,7 @@ def _scheduler(draft: StudyDraft, card: Card) -> Scheduler:
     climbs = top.folds > 1 or top.epochs > 1
     scheduler = draft.scheduler
     if scheduler is None:
-        scheduler = Scheduler(SchedulerAlgorithm.ASHA if climbs else SchedulerAlgorithm.NONE)
+        scheduler = Scheduler(eta=FOLDS_ETA) if top.folds > 1 else Scheduler()
     if not climbs:
         scheduler = replace(scheduler, algorithm=SchedulerAlgorithm.NONE, ray="")
     stops = scheduler.algorithm in (SchedulerAlgorithm.MEDIAN, SchedulerAlgorithm.RAY)
@@ -112,6 +119,15 @@ def _scheduler(draft: StudyDraft, card: Card) -> Scheduler:
     if mode is None:
         mode = SchedulerMode.PROMOTION if card.checkpoints or top.epochs == 1 else SchedulerMode.STOPPING
     return replace(scheduler, mode=mode)
+
+
+def _racing(draft: StudyDraft, algorithm: SchedulerAlgorithm) -> Racing:
+    """The rule as written, or a paired race where ASHA or Hyperband climbs folds for one objective: those who are not
+    the best at it may be of use for another."""
+    if draft.racing is not None:
+        return draft.racing
+    usual = algorithm in (SchedulerAlgorithm.ASHA, SchedulerAlgorithm.HYPERBAND) and len(draft.objectives) <= 1
+    return Racing.PAIRED if usual and draft.evaluation.fold_runs > 1 else Racing.NONE
 
 
 def chosen_split(draft: StudyDraft, inspection: Inspection | None) -> Split:
@@ -151,6 +167,7 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
     has_default = draft.search.default_first and card.default is not None
     if not draft.space.parameters and not card.space.parameters and not has_default:
         yield Violation("search_space", f"{card.name} declares no default space", "write one")
+    yield from population_violations(draft, _space(draft, card), card.checkpoints)
     if draft.evaluation.folds and not card.folds:
         yield Violation(
             "evaluation.folds",
@@ -168,7 +185,8 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
     if scheduler.algorithm is SchedulerAlgorithm.ASHA and scheduler.brackets > len(ladder):
         message = f"{scheduler.brackets} is more than the ladder has rungs"
         yield Violation("scheduler.brackets", message, f"use at most {len(ladder)}")
-    if not card.checkpoints and _waits(scheduler, ladder):
+    population = scheduler.algorithm is SchedulerAlgorithm.POPULATION
+    if not card.checkpoints and _waits(scheduler, ladder) and not population:
         yield Violation(
             "scheduler.mode",
             f"{card.name} keeps no checkpoints, so a paused trial would be lost",

@@ -129,10 +129,6 @@ class Studies:
         known = await self.get(name)
         spec = changes.applied(known.spec)
         violations = [*budget_violations(spec.budget), *label_violations(spec.labels)]
-        given = sum(known.progress.trials.values())
-        if "trials" in changes.fields and spec.budget.trials < given:
-            remedy = f"use at least {given}, or stop the study"
-            violations.append(Violation("budget.trials", f"the study has {given} trials already", remedy))
         if violations:
             raise InvalidStudy(violations)
         return await self._loop.request(ChangeStudy(name, changes), request_id, digest)

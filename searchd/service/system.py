@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from searchd.conductor.cluster import WorkerState
-from searchd.conductor.evaluation import has_work
+from searchd.conductor.handing_out import has_work
 from searchd.domain.errors import NotLeader, SearchdError
 from searchd.domain.evaluation import Racing, Split
 from searchd.domain.scheduler import SchedulerAlgorithm, SchedulerMode

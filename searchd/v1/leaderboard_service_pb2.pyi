@@ -258,3 +258,293 @@ class GetBestConfigResponse(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_default_configuration", b"_default_configuration"]) -> typing.Literal["default_configuration"] | None: ...
 
 global___GetBestConfigResponse = GetBestConfigResponse
+
+@typing.final
+class ListParetoTrialsRequest(google.protobuf.message.Message):
+    """Request of ListParetoTrials."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """projects/{project}/studies/{study}."""
+    page_size: builtins.int
+    """At most this many, up to 1000; 0 means 100."""
+    page_token: builtins.str
+    """next_page_token of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]) -> None: ...
+
+global___ListParetoTrialsRequest = ListParetoTrialsRequest
+
+@typing.final
+class ParetoTrial(google.protobuf.message.Message):
+    """A trial of the Pareto front."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRIAL_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    @property
+    def trial(self) -> searchd.v1.trial_pb2.Trial:
+        """The trial."""
+
+    @property
+    def values(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Its mean of each objective at the top rung, in the objectives' order and own signs."""
+
+    def __init__(
+        self,
+        *,
+        trial: searchd.v1.trial_pb2.Trial | None = ...,
+        values: collections.abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["trial", b"trial"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["trial", b"trial", "values", b"values"]) -> None: ...
+
+global___ParetoTrial = ParetoTrial
+
+@typing.final
+class ListParetoTrialsResponse(google.protobuf.message.Message):
+    """Response of ListParetoTrials."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OBJECTIVES_FIELD_NUMBER: builtins.int
+    TRIALS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    HYPERVOLUME_FIELD_NUMBER: builtins.int
+    REFERENCE_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Where the next page starts; empty on the last one."""
+    hypervolume: builtins.float
+    """The volume between the whole front and the reference, not normalised: in the product of the objectives' units. Unset
+    with one objective, without a front, and where a front in four or more objectives is too large for the exact value.
+    """
+    @property
+    def objectives(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[searchd.v1.study_pb2.Objective]:
+        """The study's objectives."""
+
+    @property
+    def trials(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ParetoTrial]:
+        """Trials of the front by number; with one objective the best alone."""
+
+    @property
+    def reference(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """What it is measured from: the worst value of each objective among trials at the top rung that keep all limits. A
+        trial that has one of them adds nothing. It moves as worse trials come, so that hypervolumes of one study at two
+        moments cannot be compared; those of one curve can. Empty with one objective.
+        """
+
+    def __init__(
+        self,
+        *,
+        objectives: collections.abc.Iterable[searchd.v1.study_pb2.Objective] | None = ...,
+        trials: collections.abc.Iterable[global___ParetoTrial] | None = ...,
+        next_page_token: builtins.str = ...,
+        hypervolume: builtins.float | None = ...,
+        reference: collections.abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_hypervolume", b"_hypervolume", "hypervolume", b"hypervolume"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_hypervolume", b"_hypervolume", "hypervolume", b"hypervolume", "next_page_token", b"next_page_token", "objectives", b"objectives", "reference", b"reference", "trials", b"trials"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_hypervolume", b"_hypervolume"]) -> typing.Literal["hypervolume"] | None: ...
+
+global___ListParetoTrialsResponse = ListParetoTrialsResponse
+
+@typing.final
+class GetImportanceRequest(google.protobuf.message.Message):
+    """Request of GetImportance."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    METRIC_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """projects/{project}/studies/{study}."""
+    metric: builtins.str
+    """One of the study's objectives; empty means the one that rankings go by."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        metric: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["metric", b"metric", "name", b"name"]) -> None: ...
+
+global___GetImportanceRequest = GetImportanceRequest
+
+@typing.final
+class ParameterImportance(google.protobuf.message.Message):
+    """How much a parameter matters."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARAMETER_FIELD_NUMBER: builtins.int
+    SHARE_FIELD_NUMBER: builtins.int
+    parameter: builtins.str
+    """The parameter."""
+    share: builtins.float
+    """Its share of the whole, from 0 to 1; the shares of all parameters add up to 1, or all are 0 if none matters."""
+    def __init__(
+        self,
+        *,
+        parameter: builtins.str = ...,
+        share: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["parameter", b"parameter", "share", b"share"]) -> None: ...
+
+global___ParameterImportance = ParameterImportance
+
+@typing.final
+class GetImportanceResponse(google.protobuf.message.Message):
+    """Response of GetImportance."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: builtins.int
+    EVALUATOR_FIELD_NUMBER: builtins.int
+    RUNG_FIELD_NUMBER: builtins.int
+    TRIALS_FIELD_NUMBER: builtins.int
+    BEST_SHARE_FIELD_NUMBER: builtins.int
+    PARAMETERS_FIELD_NUMBER: builtins.int
+    metric: builtins.str
+    """The objective that it is about."""
+    evaluator: builtins.str
+    """How it was evaluated: ped-anova (Watanabe, Bansal and Hutter, IJCAI 2023)."""
+    trials: builtins.int
+    """How many trials that were; of very many, an even selection."""
+    best_share: builtins.float
+    """The share of them that counts as the best: what a parameter matters for is to be among these."""
+    @property
+    def rung(self) -> searchd.v1.study_pb2.Rung:
+        """Where the trials were compared: the highest rung that enough of them completed, stopped ones included."""
+
+    @property
+    def parameters(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ParameterImportance]:
+        """All searched parameters, the one that matters most first."""
+
+    def __init__(
+        self,
+        *,
+        metric: builtins.str = ...,
+        evaluator: builtins.str = ...,
+        rung: searchd.v1.study_pb2.Rung | None = ...,
+        trials: builtins.int = ...,
+        best_share: builtins.float = ...,
+        parameters: collections.abc.Iterable[global___ParameterImportance] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["rung", b"rung"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["best_share", b"best_share", "evaluator", b"evaluator", "metric", b"metric", "parameters", b"parameters", "rung", b"rung", "trials", b"trials"]) -> None: ...
+
+global___GetImportanceResponse = GetImportanceResponse
+
+@typing.final
+class GetCurveRequest(google.protobuf.message.Message):
+    """Request of GetCurve."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """projects/{project}/studies/{study}."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+global___GetCurveRequest = GetCurveRequest
+
+@typing.final
+class CurvePoint(google.protobuf.message.Message):
+    """How good the best was at a moment, and what had been done by then. Confirmations and tests are not counted."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRIAL_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    TRIALS_FIELD_NUMBER: builtins.int
+    FOLD_EPOCHS_FIELD_NUMBER: builtins.int
+    TRAIN_SECONDS_FIELD_NUMBER: builtins.int
+    CPU_SECONDS_FIELD_NUMBER: builtins.int
+    GPU_SECONDS_FIELD_NUMBER: builtins.int
+    WALL_SECONDS_FIELD_NUMBER: builtins.int
+    trial: builtins.int
+    """Number of the trial that had improved on all before."""
+    value: builtins.float
+    """The best score at the top rung; with several objectives the hypervolume, against the same reference at all points.
+    Unset where that takes too long, as in ListParetoTrials.
+    """
+    trials: builtins.int
+    """Trials that had ended."""
+    fold_epochs: builtins.int
+    """Fold epochs that had been trained; of attempts that failed only those that no later attempt repeated."""
+    train_seconds: builtins.float
+    """Seconds of training in them, summed over fold runs."""
+    cpu_seconds: builtins.float
+    """The same times the CPUs of a fold run."""
+    gpu_seconds: builtins.float
+    """The same times the GPUs of a fold run."""
+    wall_seconds: builtins.float
+    """Seconds since the study started, whether or not anything ran."""
+    def __init__(
+        self,
+        *,
+        trial: builtins.int = ...,
+        value: builtins.float | None = ...,
+        trials: builtins.int = ...,
+        fold_epochs: builtins.int = ...,
+        train_seconds: builtins.float = ...,
+        cpu_seconds: builtins.float = ...,
+        gpu_seconds: builtins.float = ...,
+        wall_seconds: builtins.float = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_value", b"_value", "value", b"value"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_value", b"_value", "cpu_seconds", b"cpu_seconds", "fold_epochs", b"fold_epochs", "gpu_seconds", b"gpu_seconds", "train_seconds", b"train_seconds", "trial", b"trial", "trials", b"trials", "value", b"value", "wall_seconds", b"wall_seconds"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_value", b"_value"]) -> typing.Literal["value"] | None: ...
+
+global___CurvePoint = CurvePoint
+
+@typing.final
+class GetCurveResponse(google.protobuf.message.Message):
+    """Response of GetCurve."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STUDY_FIELD_NUMBER: builtins.int
+    POINTS_FIELD_NUMBER: builtins.int
+    REFERENCE_FIELD_NUMBER: builtins.int
+    @property
+    def study(self) -> searchd.v1.study_pb2.Study:
+        """The study."""
+
+    @property
+    def points(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CurvePoint]:
+        """Where it improved, first to last, at most 100, evenly chosen if there were more; then where it stands. Empty while no
+        trial at the top rung keeps all limits.
+        """
+
+    @property
+    def reference(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """What hypervolumes are measured from, as in ListParetoTrials; empty with one objective."""
+
+    def __init__(
+        self,
+        *,
+        study: searchd.v1.study_pb2.Study | None = ...,
+        points: collections.abc.Iterable[global___CurvePoint] | None = ...,
+        reference: collections.abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["study", b"study"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["points", b"points", "reference", b"reference", "study", b"study"]) -> None: ...
+
+global___GetCurveResponse = GetCurveResponse

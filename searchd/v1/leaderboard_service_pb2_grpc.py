@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class LeaderboardServiceStub(object):
-    """Rankings.
+    """Rankings, and what a study tells beyond them.
     """
 
     def __init__(self, channel):
@@ -45,10 +45,25 @@ class LeaderboardServiceStub(object):
                 request_serializer=searchd_dot_v1_dot_leaderboard__service__pb2.GetBestConfigRequest.SerializeToString,
                 response_deserializer=searchd_dot_v1_dot_leaderboard__service__pb2.GetBestConfigResponse.FromString,
                 _registered_method=True)
+        self.ListParetoTrials = channel.unary_unary(
+                '/searchd.v1.LeaderboardService/ListParetoTrials',
+                request_serializer=searchd_dot_v1_dot_leaderboard__service__pb2.ListParetoTrialsRequest.SerializeToString,
+                response_deserializer=searchd_dot_v1_dot_leaderboard__service__pb2.ListParetoTrialsResponse.FromString,
+                _registered_method=True)
+        self.GetImportance = channel.unary_unary(
+                '/searchd.v1.LeaderboardService/GetImportance',
+                request_serializer=searchd_dot_v1_dot_leaderboard__service__pb2.GetImportanceRequest.SerializeToString,
+                response_deserializer=searchd_dot_v1_dot_leaderboard__service__pb2.GetImportanceResponse.FromString,
+                _registered_method=True)
+        self.GetCurve = channel.unary_unary(
+                '/searchd.v1.LeaderboardService/GetCurve',
+                request_serializer=searchd_dot_v1_dot_leaderboard__service__pb2.GetCurveRequest.SerializeToString,
+                response_deserializer=searchd_dot_v1_dot_leaderboard__service__pb2.GetCurveResponse.FromString,
+                _registered_method=True)
 
 
 class LeaderboardServiceServicer(object):
-    """Rankings.
+    """Rankings, and what a study tells beyond them.
     """
 
     def GetLeaderboard(self, request, context):
@@ -60,6 +75,27 @@ class LeaderboardServiceServicer(object):
 
     def GetBestConfig(self, request, context):
         """The best configuration at the top rung, with how sure it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListParetoTrials(self, request, context):
+        """The Pareto front: trials at the top rung that keep all limits and that no other such trial dominates, by number.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetImportance(self, request, context):
+        """How much each parameter matters for being among the best trials.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCurve(self, request, context):
+        """How good the best was after how much work: the anytime curve.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +114,21 @@ def add_LeaderboardServiceServicer_to_server(servicer, server):
                     request_deserializer=searchd_dot_v1_dot_leaderboard__service__pb2.GetBestConfigRequest.FromString,
                     response_serializer=searchd_dot_v1_dot_leaderboard__service__pb2.GetBestConfigResponse.SerializeToString,
             ),
+            'ListParetoTrials': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListParetoTrials,
+                    request_deserializer=searchd_dot_v1_dot_leaderboard__service__pb2.ListParetoTrialsRequest.FromString,
+                    response_serializer=searchd_dot_v1_dot_leaderboard__service__pb2.ListParetoTrialsResponse.SerializeToString,
+            ),
+            'GetImportance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetImportance,
+                    request_deserializer=searchd_dot_v1_dot_leaderboard__service__pb2.GetImportanceRequest.FromString,
+                    response_serializer=searchd_dot_v1_dot_leaderboard__service__pb2.GetImportanceResponse.SerializeToString,
+            ),
+            'GetCurve': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCurve,
+                    request_deserializer=searchd_dot_v1_dot_leaderboard__service__pb2.GetCurveRequest.FromString,
+                    response_serializer=searchd_dot_v1_dot_leaderboard__service__pb2.GetCurveResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'searchd.v1.LeaderboardService', rpc_method_handlers)
@@ -87,7 +138,7 @@ def add_LeaderboardServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LeaderboardService(object):
-    """Rankings.
+    """Rankings, and what a study tells beyond them.
     """
 
     @staticmethod
@@ -134,6 +185,87 @@ class LeaderboardService(object):
             '/searchd.v1.LeaderboardService/GetBestConfig',
             searchd_dot_v1_dot_leaderboard__service__pb2.GetBestConfigRequest.SerializeToString,
             searchd_dot_v1_dot_leaderboard__service__pb2.GetBestConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListParetoTrials(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/searchd.v1.LeaderboardService/ListParetoTrials',
+            searchd_dot_v1_dot_leaderboard__service__pb2.ListParetoTrialsRequest.SerializeToString,
+            searchd_dot_v1_dot_leaderboard__service__pb2.ListParetoTrialsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImportance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/searchd.v1.LeaderboardService/GetImportance',
+            searchd_dot_v1_dot_leaderboard__service__pb2.GetImportanceRequest.SerializeToString,
+            searchd_dot_v1_dot_leaderboard__service__pb2.GetImportanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCurve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/searchd.v1.LeaderboardService/GetCurve',
+            searchd_dot_v1_dot_leaderboard__service__pb2.GetCurveRequest.SerializeToString,
+            searchd_dot_v1_dot_leaderboard__service__pb2.GetCurveResponse.FromString,
             options,
             channel_credentials,
             insecure,

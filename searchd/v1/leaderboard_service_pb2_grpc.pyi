@@ -18,7 +18,7 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class LeaderboardServiceStub:
-    """Rankings."""
+    """Rankings, and what a study tells beyond them."""
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
     GetLeaderboard: grpc.UnaryUnaryMultiCallable[
@@ -33,8 +33,26 @@ class LeaderboardServiceStub:
     ]
     """The best configuration at the top rung, with how sure it is."""
 
+    ListParetoTrials: grpc.UnaryUnaryMultiCallable[
+        searchd.v1.leaderboard_service_pb2.ListParetoTrialsRequest,
+        searchd.v1.leaderboard_service_pb2.ListParetoTrialsResponse,
+    ]
+    """The Pareto front: trials at the top rung that keep all limits and that no other such trial dominates, by number."""
+
+    GetImportance: grpc.UnaryUnaryMultiCallable[
+        searchd.v1.leaderboard_service_pb2.GetImportanceRequest,
+        searchd.v1.leaderboard_service_pb2.GetImportanceResponse,
+    ]
+    """How much each parameter matters for being among the best trials."""
+
+    GetCurve: grpc.UnaryUnaryMultiCallable[
+        searchd.v1.leaderboard_service_pb2.GetCurveRequest,
+        searchd.v1.leaderboard_service_pb2.GetCurveResponse,
+    ]
+    """How good the best was after how much work: the anytime curve."""
+
 class LeaderboardServiceAsyncStub:
-    """Rankings."""
+    """Rankings, and what a study tells beyond them."""
 
     GetLeaderboard: grpc.aio.UnaryUnaryMultiCallable[
         searchd.v1.leaderboard_service_pb2.GetLeaderboardRequest,
@@ -48,8 +66,26 @@ class LeaderboardServiceAsyncStub:
     ]
     """The best configuration at the top rung, with how sure it is."""
 
+    ListParetoTrials: grpc.aio.UnaryUnaryMultiCallable[
+        searchd.v1.leaderboard_service_pb2.ListParetoTrialsRequest,
+        searchd.v1.leaderboard_service_pb2.ListParetoTrialsResponse,
+    ]
+    """The Pareto front: trials at the top rung that keep all limits and that no other such trial dominates, by number."""
+
+    GetImportance: grpc.aio.UnaryUnaryMultiCallable[
+        searchd.v1.leaderboard_service_pb2.GetImportanceRequest,
+        searchd.v1.leaderboard_service_pb2.GetImportanceResponse,
+    ]
+    """How much each parameter matters for being among the best trials."""
+
+    GetCurve: grpc.aio.UnaryUnaryMultiCallable[
+        searchd.v1.leaderboard_service_pb2.GetCurveRequest,
+        searchd.v1.leaderboard_service_pb2.GetCurveResponse,
+    ]
+    """How good the best was after how much work: the anytime curve."""
+
 class LeaderboardServiceServicer(metaclass=abc.ABCMeta):
-    """Rankings."""
+    """Rankings, and what a study tells beyond them."""
 
     @abc.abstractmethod
     def GetLeaderboard(
@@ -66,5 +102,29 @@ class LeaderboardServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[searchd.v1.leaderboard_service_pb2.GetBestConfigResponse, collections.abc.Awaitable[searchd.v1.leaderboard_service_pb2.GetBestConfigResponse]]:
         """The best configuration at the top rung, with how sure it is."""
+
+    @abc.abstractmethod
+    def ListParetoTrials(
+        self,
+        request: searchd.v1.leaderboard_service_pb2.ListParetoTrialsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[searchd.v1.leaderboard_service_pb2.ListParetoTrialsResponse, collections.abc.Awaitable[searchd.v1.leaderboard_service_pb2.ListParetoTrialsResponse]]:
+        """The Pareto front: trials at the top rung that keep all limits and that no other such trial dominates, by number."""
+
+    @abc.abstractmethod
+    def GetImportance(
+        self,
+        request: searchd.v1.leaderboard_service_pb2.GetImportanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[searchd.v1.leaderboard_service_pb2.GetImportanceResponse, collections.abc.Awaitable[searchd.v1.leaderboard_service_pb2.GetImportanceResponse]]:
+        """How much each parameter matters for being among the best trials."""
+
+    @abc.abstractmethod
+    def GetCurve(
+        self,
+        request: searchd.v1.leaderboard_service_pb2.GetCurveRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[searchd.v1.leaderboard_service_pb2.GetCurveResponse, collections.abc.Awaitable[searchd.v1.leaderboard_service_pb2.GetCurveResponse]]:
+        """How good the best was after how much work: the anytime curve."""
 
 def add_LeaderboardServiceServicer_to_server(servicer: LeaderboardServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

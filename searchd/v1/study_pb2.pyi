@@ -259,6 +259,8 @@ class _RacingRuleEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     """Stop when the mean so far is no better than the incumbent's worst fold."""
     RACING_RULE_AGGRESSIVE: _RacingRule.ValueType  # 3
     """Stop when the mean so far is no better than the incumbent's on the same folds."""
+    RACING_RULE_PAIRED: _RacingRule.ValueType  # 4
+    """Stop when the mean so far is below the incumbent's on the same folds by more than the folds to come may make up."""
 
 class RacingRule(_RacingRule, metaclass=_RacingRuleEnumTypeWrapper):
     """Whether the remaining folds of a rung are worth running (Bergman, Purucker, Hutter, AutoML 2024)."""
@@ -271,6 +273,8 @@ RACING_RULE_FORGIVING: RacingRule.ValueType  # 2
 """Stop when the mean so far is no better than the incumbent's worst fold."""
 RACING_RULE_AGGRESSIVE: RacingRule.ValueType  # 3
 """Stop when the mean so far is no better than the incumbent's on the same folds."""
+RACING_RULE_PAIRED: RacingRule.ValueType  # 4
+"""Stop when the mean so far is below the incumbent's on the same folds by more than the folds to come may make up."""
 global___RacingRule = RacingRule
 
 class _StudyState:
@@ -787,6 +791,7 @@ class Scheduler(google.protobuf.message.Message):
     METRIC_FIELD_NUMBER: builtins.int
     BRACKETS_FIELD_NUMBER: builtins.int
     RAY_SCHEDULER_FIELD_NUMBER: builtins.int
+    EXPLORE_FIELD_NUMBER: builtins.int
     algorithm: global___SchedulerAlgorithm.ValueType
     """Unset means asha."""
     eta: builtins.int
@@ -803,6 +808,10 @@ class Scheduler(google.protobuf.message.Message):
     """Name of a Ray Tune scheduler, such as median_stopping_rule; only with SCHEDULER_ALGORITHM_RAY. Files write
     algorithm: ray:median_stopping_rule.
     """
+    @property
+    def explore(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Parameters that a population changes in mid-training; none means all."""
+
     def __init__(
         self,
         *,
@@ -813,9 +822,10 @@ class Scheduler(google.protobuf.message.Message):
         metric: builtins.str = ...,
         brackets: builtins.int | None = ...,
         ray_scheduler: builtins.str = ...,
+        explore: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_algorithm", b"_algorithm", "_brackets", b"_brackets", "_eta", b"_eta", "_min_epochs", b"_min_epochs", "_mode", b"_mode", "algorithm", b"algorithm", "brackets", b"brackets", "eta", b"eta", "min_epochs", b"min_epochs", "mode", b"mode"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_algorithm", b"_algorithm", "_brackets", b"_brackets", "_eta", b"_eta", "_min_epochs", b"_min_epochs", "_mode", b"_mode", "algorithm", b"algorithm", "brackets", b"brackets", "eta", b"eta", "metric", b"metric", "min_epochs", b"min_epochs", "mode", b"mode", "ray_scheduler", b"ray_scheduler"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_algorithm", b"_algorithm", "_brackets", b"_brackets", "_eta", b"_eta", "_min_epochs", b"_min_epochs", "_mode", b"_mode", "algorithm", b"algorithm", "brackets", b"brackets", "eta", b"eta", "explore", b"explore", "metric", b"metric", "min_epochs", b"min_epochs", "mode", b"mode", "ray_scheduler", b"ray_scheduler"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_algorithm", b"_algorithm"]) -> typing.Literal["algorithm"] | None: ...
     @typing.overload

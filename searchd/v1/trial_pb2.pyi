@@ -253,6 +253,7 @@ class Trial(google.protobuf.message.Message):
     BREAKS_LIMITS_FIELD_NUMBER: builtins.int
     NOTE_FIELD_NUMBER: builtins.int
     OF_TRIAL_FIELD_NUMBER: builtins.int
+    OF_EPOCH_FIELD_NUMBER: builtins.int
     name: builtins.str
     """projects/{project}/studies/{study}/trials/{number}."""
     number: builtins.int
@@ -275,6 +276,8 @@ class Trial(google.protobuf.message.Message):
     """What the searcher keeps with the trial."""
     of_trial: builtins.int
     """Number of the trial that this one confirms, tests or descends from; 0 for others."""
+    of_epoch: builtins.int
+    """Epochs of of_trial that a descendant goes on from; 0 for others."""
     @property
     def parameters(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, searchd.v1.study_pb2.ParameterValue]:
         """Searched parameters that are active, and the study's fixed ones."""
@@ -324,9 +327,10 @@ class Trial(google.protobuf.message.Message):
         breaks_limits: builtins.bool = ...,
         note: builtins.str = ...,
         of_trial: builtins.int = ...,
+        of_epoch: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["breaks_limits", b"breaks_limits", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "fold_runs", b"fold_runs", "log_tail", b"log_tail", "name", b"name", "note", b"note", "number", b"number", "of_trial", b"of_trial", "origin", b"origin", "other_values", b"other_values", "parameters", b"parameters", "reason", b"reason", "rung_scores", b"rung_scores", "start_time", b"start_time", "state", b"state", "train_seconds", b"train_seconds"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["breaks_limits", b"breaks_limits", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "fold_runs", b"fold_runs", "log_tail", b"log_tail", "name", b"name", "note", b"note", "number", b"number", "of_epoch", b"of_epoch", "of_trial", b"of_trial", "origin", b"origin", "other_values", b"other_values", "parameters", b"parameters", "reason", b"reason", "rung_scores", b"rung_scores", "start_time", b"start_time", "state", b"state", "train_seconds", b"train_seconds"]) -> None: ...
 
 global___Trial = Trial
 

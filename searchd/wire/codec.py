@@ -4,6 +4,7 @@ from searchd.wire.cards import decode_card, encode_card
 from searchd.wire.changes import decode_changes
 from searchd.wire.drafts import decode_draft
 from searchd.wire.events import decode_event, encode_bookmark, encode_event
+from searchd.wire.insight import encode_curve, encode_importance, encode_pareto_trial
 from searchd.wire.leaderboards import decode_best, decode_leaderboard, encode_best, encode_leaderboard
 from searchd.wire.spaces import decode_space, encode_space
 from searchd.wire.studies import (
@@ -38,11 +39,14 @@ __all__ = [
     "encode_best",
     "encode_bookmark",
     "encode_card",
+    "encode_curve",
     "encode_event",
+    "encode_importance",
     "encode_leaderboard",
     "encode_measurement",
     "encode_objective",
     "encode_parameters",
+    "encode_pareto_trial",
     "encode_progress",
     "encode_space",
     "encode_spec",

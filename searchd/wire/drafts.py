@@ -124,6 +124,7 @@ def _scheduler(message: study_pb2.Scheduler, found: list[Violation]) -> Schedule
         metric=message.metric or None,
         brackets=_given(message, "brackets", default.brackets),
         ray=message.ray_scheduler,
+        explore=tuple(message.explore),
     )
 
 

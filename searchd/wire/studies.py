@@ -241,6 +241,7 @@ def _scheduler(scheduler: Scheduler) -> study_pb2.Scheduler:
         metric=scheduler.metric or "",
         brackets=scheduler.brackets,
         ray_scheduler=scheduler.ray,
+        explore=scheduler.explore,
     )
 
 

@@ -37,6 +37,7 @@ def encode_trial(trial: Trial, fixed: Parameters) -> trial_pb2.Trial:
         breaks_limits=not trial.feasible,
         note=trial.note,
         of_trial=trial.of or 0,
+        of_epoch=trial.of_epoch,
     )
 
 
@@ -72,6 +73,7 @@ def decode_trial(message: trial_pb2.Trial) -> Trial:
         feasible=not message.breaks_limits,
         note=message.note,
         of=TrialNumber(message.of_trial) if message.of_trial else None,
+        of_epoch=message.of_epoch,
     )
 
 

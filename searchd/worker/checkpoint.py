@@ -5,7 +5,7 @@ import json
 import pickle
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
 
@@ -26,12 +26,14 @@ class Checkpoint:
         report: The report of that epoch, to be sent again if it never arrived.
         state: What the form of trainable needs to continue.
         random: States of the random generators, as bytes: they must not be moved to a GPU with the rest.
+        donated: Whether it is another trial's, so that it was made with other parameters.
     """
 
     identity: str
     report: Report
     state: Any
     random: bytes
+    donated: bool = False
 
     @property
     def epoch(self) -> int:
@@ -76,8 +78,9 @@ class FoldRunCheckpoints:
         self._unread: set[_Place] = set()
         self._unlisted = False
 
-    def save(self, checkpoint: Checkpoint, attempt: int) -> None:
-        """Write one; a crash at any moment leaves it whole, or not there and the one before untouched.
+    def save(self, checkpoint: Checkpoint, attempt: int, keep: Collection[int] = ()) -> None:
+        """Write one; a crash at any moment leaves it whole, or not there and the one before untouched. Those of the
+        epochs in ``keep`` stay.
 
         Raises:
             OSError: the store cannot take it.
@@ -101,22 +104,24 @@ class FoldRunCheckpoints:
         self._newest = place
         if not self._unlisted:  # else there may be better ones than this
             with contextlib.suppress(OSError):
-                self._delete([old for old in self._there() if old not in kept and old.attempt <= attempt])
+                there = [old for old in self._there() if old.epoch not in keep]
+                self._delete([old for old in there if old not in kept and old.attempt <= attempt])
         reach("checkpoint.done")
 
-    def newest(self, belongs_to: str, note: Callable[[str], None]) -> Checkpoint | None:
+    def newest(self, belongs_to: str, note: Callable[[str], None], most: int | None = None) -> Checkpoint | None:
         """The one with the most epochs that is whole and has that identity; None if there is none.
 
         Args:
             belongs_to: The identity.
             note: Gets a line for each that had to be passed over, and one for what that costs.
+            most: Most epochs that are wanted; None for any.
 
         Raises:
             MemoryError: or whatever else says that there is no memory for it.
         """
         lost = 0
         try:
-            there = sorted(self._there(), reverse=True)
+            there = sorted((at for at in self._there() if most is None or at.epoch <= most), reverse=True)
         except OSError as error:
             note(f"searchd: the checkpoints in {self._store} cannot be listed: {first_line(error)}")
             self._unlisted, there = True, []

@@ -3,8 +3,10 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from enum import Enum
 
+from searchd.domain.errors import SearchdError
 from searchd.domain.failure import Failure
 from searchd.domain.trial import FoldRunKey
 from searchd.ports.clock import Clock
@@ -27,6 +29,18 @@ SAVE_AGAIN_SECONDS = 2.0
 
 Step = tuple[Report | None, Ended | None]
 """What one epoch adds to a segment's messages: a report, the segment's end, or both."""
+
+
+class LostDonor(SearchdError):  # noqa: N818  # named for what went wrong
+    """A descendant cannot begin, since no checkpoint of its donor can be read."""
+
+    def __init__(self, trial: int, epoch: int) -> None:
+        super().__init__(trial, epoch)
+        self.trial = trial
+        self.epoch = epoch
+
+    def __str__(self) -> str:
+        return f"trial {self.trial} has no checkpoint of epoch {self.epoch} or before to go on from"
 
 
 class Order(Enum):
@@ -115,7 +129,7 @@ class LiveFoldRun:
         self.log.close()
 
     def _epochs(self, segment: Segment, order: Callable[[], Order]) -> Iterator[Step]:
-        checkpoint = self._newest_checkpoint() if self._running is None and segment.attempt > 1 else None
+        checkpoint = self._newest_checkpoint(segment) if self._running is None else None
         reached = self._reached_before(segment, checkpoint)
         if reached is not None:
             yield reached, Ended(Outcome.REACHED, reached.epoch)
@@ -151,8 +165,23 @@ class LiveFoldRun:
         self._continued = None if checkpoint is None else checkpoint.report
         return self._running
 
-    def _newest_checkpoint(self) -> Checkpoint | None:
-        return self._checkpoints.newest(identity(self._segment), self._note)
+    def _newest_checkpoint(self, segment: Segment) -> Checkpoint | None:
+        """Where to go on: from its own checkpoint, else its donor's; None at the beginning.
+
+        Raises:
+            LostDonor: it has a donor, which has no checkpoint that could be read.
+        """
+        own = self._checkpoints.newest(identity(segment), self._note) if segment.attempt > 1 else None
+        donor = segment.donor
+        if own is not None or donor is None:
+            return own
+        key = self.key._replace(trial=donor.trial)
+        theirs = FoldRunCheckpoints(self._surroundings.storage.checkpoints, key, self._surroundings.device)
+        belongs_to = identity(replace(segment, parameters=donor.parameters))
+        found = theirs.newest(belongs_to, self._note, donor.epoch)
+        if found is None:
+            raise LostDonor(donor.trial, donor.epoch)
+        return replace(found, donated=True)
 
     def _reached_before(self, segment: Segment, checkpoint: Checkpoint | None) -> Report | None:
         """The report at or beyond the target, if the fold run has been there."""
@@ -228,7 +257,7 @@ class LiveFoldRun:
         if self._running is None or not self._running.keeps:
             return
         checkpoint = Checkpoint(identity(self._segment), report, self._running.state(), save_states())
-        self._checkpoints.save(checkpoint, self.attempt)
+        self._checkpoints.save(checkpoint, self.attempt, self._segment.keep)
         self._saved_at = time.perf_counter()
 
     def _save_if_possible(self, report: Report) -> None:

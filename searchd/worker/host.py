@@ -14,6 +14,7 @@ from searchd.ports.engine import Segment
 from searchd.trainable import Context
 from searchd.worker.checkpoint import Checkpoint
 from searchd.worker.files import Storage
+from searchd.worker.inheritance import options_of
 from searchd.worker.provider import DatasetProvider
 from searchd.worker.randomness import fold_run_seed, restore_states
 
@@ -133,7 +134,10 @@ class FoldRunHost:
         values = dict(objects)
         if self._checkpoint is not None:
             for name in values.keys() & self._checkpoint.state.keys():
+                put_back = options_of(values[name]) if self._checkpoint.donated else None
                 values[name] = _restored(values[name], *self._checkpoint.state[name])
+                if put_back is not None:
+                    put_back()
             restore_states(self._checkpoint.random)
             self.resumed = self._checkpoint.epoch
         self._kept = {**(self._kept or {}), **values}

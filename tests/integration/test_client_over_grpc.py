@@ -151,6 +151,7 @@ ERRORS: list[SearchdError] = [
     errors.BudgetUsed(samples.NAME, 20),
     errors.StudyChanged(samples.NAME),
     errors.NoCompleteTrial(samples.NAME),
+    errors.ImportanceUnknown(samples.NAME, "3 trials have completed a rung, and it takes 10; wait"),
     errors.Overloaded("the inbox", 1024),
     RevisionExpired(3, 50),
     StoreUnavailable("disk full"),

@@ -29,6 +29,7 @@ ERRORS: list[SearchdError] = [
     errors.BudgetUsed(STUDY, 20),
     errors.StudyChanged(STUDY),
     errors.NoCompleteTrial(STUDY),
+    errors.ImportanceUnknown(STUDY, "3 trials"),
     errors.Overloaded("the inbox", 10),
     errors.RevisionExpired(3, 9),
     errors.StoreUnavailable("disk full"),

@@ -173,7 +173,8 @@ async def test_validation_alone_stores_nothing(here: House) -> None:
 
 async def test_all_violations_come_at_once(here: House) -> None:
     """What decoding finds, what the checks find and a bad id are reported together, and nothing is stored."""
-    study = definition("trainable: net\nevaluation: {folds: 1}\nbudget: {trials: -3}\nsearch: {}")
+    study = definition("trainable: net\nevaluation: {folds: 1}\nbudget: {trials: -3}")
+    study.search.algorithm = study_pb2.SEARCH_ALGORITHM_UNSPECIFIED
     study.dataset.builtin = "nope"
     error, info = await refused(here.studies.CreateStudy(CreateStudyRequest(study_id="ONE", study=study)))
     assert (error.code(), info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_STUDY")

@@ -21,7 +21,7 @@ from tests.simulation.servers import Server
 from tests.simulation.stage import Stage
 from tests.simulation.workers import WorldCluster
 
-PATIENCE_SECONDS = 600.0
+PATIENCE_SECONDS = 3600.0
 """Once no fault happens any more, everything ends within so many virtual seconds."""
 
 CALM_SECONDS = 8.0

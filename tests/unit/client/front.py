@@ -9,9 +9,11 @@ import grpc
 from grpc_status import rpc_status
 
 from searchd.domain.errors import SearchdError, StudyNotFound
+from searchd.domain.insight import ParetoTrial
 from searchd.domain.study import StudyState
 from searchd.rpc.status import status_of
 from searchd.v1 import (
+    leaderboard_service_pb2,
     leaderboard_service_pb2_grpc,
     study_service_pb2,
     study_service_pb2_grpc,
@@ -22,7 +24,17 @@ from searchd.v1 import (
     trial_service_pb2,
     trial_service_pb2_grpc,
 )
-from searchd.wire.codec import encode_best, encode_card, encode_leaderboard, encode_study, encode_trial
+from searchd.wire.codec import (
+    encode_best,
+    encode_card,
+    encode_curve,
+    encode_importance,
+    encode_leaderboard,
+    encode_objective,
+    encode_pareto_trial,
+    encode_study,
+    encode_trial,
+)
 from tests.unit.client import samples
 
 Answer = Callable[[Any, grpc.ServicerContext], Any]
@@ -120,6 +132,20 @@ class Front(
 
     def GetBestConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         return self._answer("GetBestConfig", request, context, lambda: encode_best(samples.BEST))
+
+    def ListParetoTrials(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """The best alone, as of a study with one objective."""
+        front = leaderboard_service_pb2.ListParetoTrialsResponse(
+            objectives=[encode_objective(samples.SPEC.objective)],
+            trials=[encode_pareto_trial(ParetoTrial(samples.trial(17), (0.9833,)), {})],
+        )
+        return self._answer("ListParetoTrials", request, context, lambda: front)
+
+    def GetImportance(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return self._answer("GetImportance", request, context, lambda: encode_importance(samples.IMPORTANCE))
+
+    def GetCurve(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return self._answer("GetCurve", request, context, lambda: encode_curve(samples.CURVE))
 
     def ListTrainables(self, request: Any, context: Any) -> Any:  # noqa: N802
         cards = [encode_card(samples.CARD)]

@@ -6,6 +6,7 @@ from searchd.domain.card import Card, Form
 from searchd.domain.evaluation import Evaluation, Racing, Split
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
+from searchd.domain.insight import Curve, CurvePoint, Importance
 from searchd.domain.leaderboard import BestConfig, Entry, Leaderboard, PairedDifference
 from searchd.domain.objective import Goal, Objective
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
@@ -120,6 +121,15 @@ BEST = BestConfig(
     gain=PairedDifference(0.0133, 0.0041, 0.0225, 5),
     tied=(29,),
     remarks=("lr is near its upper bound: widen it?",),
+)
+IMPORTANCE = Importance("accuracy", "ped-anova", Fidelity(1, 9), 13, 5 / 13, (("lr", 0.75), ("optimizer", 0.25)))
+CURVE = Curve(
+    study(StudyState.SUCCEEDED),
+    (
+        CurvePoint(TrialNumber(1), 0.97, 2, 30, 100.0, timedelta(seconds=20)),
+        CurvePoint(TrialNumber(17), 0.9833, 20, 200, 1000.0, timedelta(seconds=125)),
+        CurvePoint(TrialNumber(17), 0.9833, 38, 390, 2400.0, timedelta(seconds=252)),
+    ),
 )
 CARD = Card(
     name="torch_cnn",

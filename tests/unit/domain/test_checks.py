@@ -128,6 +128,8 @@ def test_a_sensible_draft_has_no_violations() -> None:
         (replace(GOOD, budget=Budget(trials=-3)), "budget.trials"),
         (replace(GOOD, budget=Budget(slots=0)), "budget.slots"),
         (replace(GOOD, budget=Budget(wall_time=ZERO)), "budget.wall_time"),
+        (replace(GOOD, budget=Budget(wall_time=timedelta(days=9999))), "budget.wall_time"),
+        (replace(GOOD, retry=Retry(segment_timeout=timedelta(days=9999))), "retry.segment_timeout"),
         (replace(GOOD, retry=Retry(attempts=0)), "retry.attempts"),
         (replace(GOOD, retry=Retry(segment_timeout=-timedelta(seconds=1))), "retry.segment_timeout"),
         (replace(GOOD, retry=Retry(report_timeout=ZERO)), "retry.report_timeout"),
@@ -180,13 +182,30 @@ def test_all_mistakes_are_found_at_once() -> None:
 
 @pytest.mark.parametrize("algorithm", Algorithm)
 def test_grid_values_and_continua_go_with_some_algorithms(algorithm: Algorithm) -> None:
-    """Grid values go with grid and random, a continuum with everything but grid, all else with all."""
+    """Grid values go with grid and random, continua with all but grid, choices with all but CMA-ES, others all."""
     space = _space(Choice((1, 2), grid=True), Float(0, 1), Choice((1, 2)), Integer(0, 3), Float(0, 1, step=0.5))
     paths = [v.path for v in algorithm_violations(space, algorithm)]
-    expected = {Algorithm.GRID: ["search_space.p1.uniform"], Algorithm.RANDOM: []}
+    expected = {
+        Algorithm.GRID: ["search_space.p1.uniform"],
+        Algorithm.RANDOM: [],
+        Algorithm.CMAES: ["search_space.p0.grid", "search_space.p2.choice"],
+    }
     assert paths == expected.get(algorithm, ["search_space.p0.grid"])
     search = Search(algorithm, ray="hyperopt" if algorithm is Algorithm.RAY else "")
     assert paths == [v.path for v in draft_violations(replace(GOOD, space=space, search=search))]
+
+
+def test_cmaes_takes_no_conditions() -> None:
+    """A parameter that is not always there is named, and its remedy; a choice that leaves none is no obstacle."""
+    when = (Condition("n", (1,)),)
+    space = SearchSpace(
+        (Parameter("n", Integer(0, 3)), Parameter("x", Float(0, 1), when), Parameter("loss", Choice(("l2",))))
+    )
+    (violation,) = algorithm_violations(space, Algorithm.CMAES)
+    assert str(violation) == (
+        "search_space.x.when: cmaes needs every parameter in every trial; "
+        "remove the condition, or set search.algorithm to tpe"
+    )
 
 
 def test_merging_keeps_the_earlier_words_for_a_path() -> None:

@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 from searchd.domain.card import Card, Form
 from searchd.domain.errors import Violation
 from searchd.domain.evaluation import Evaluation
+from searchd.domain.insight import Sample
 from searchd.domain.objective import Goal
 from searchd.domain.space import Choice, Float, Parameter, SearchSpace
 from searchd.domain.study import Dataset, StudyName
@@ -27,6 +28,7 @@ from searchd.rpc.server import RpcServer, RpcSettings
 from searchd.schedulers.factory import make_scheduler
 from searchd.searchers.local import LocalSearchers
 from searchd.service import Services
+from searchd.service.insight import Insight
 from searchd.service.leaderboards import Leaderboards
 from searchd.service.loop import Loop, LoopSettings
 from searchd.service.studies import Studies
@@ -48,7 +50,7 @@ NET = Card(
     name="net",
     description="A net.",
     form=Form.GENERATOR,
-    metrics={"accuracy": Goal.MAXIMIZE},
+    metrics={"accuracy": Goal.MAXIMIZE, "loss": Goal.MINIMIZE},
     space=SearchSpace((Parameter("lr", Float(1e-4, 1e-1, log=True)), Parameter("width", Choice((8, 16))))),
     default={"lr": 0.01, "width": 8},
     checkpoints=True,
@@ -77,6 +79,15 @@ class NoData:
 
     def inspect(self, dataset: Dataset, evaluation: Evaluation) -> Inspection:
         return Inspection("", 0, [Violation("dataset.builtin", f"there is no {dataset.builtin!r}", "use none")], False)
+
+
+class EvenShares:
+    """Finds all parameters equally important."""
+
+    evaluator = "even"
+
+    async def shares(self, space: SearchSpace, samples: Sequence[Sample], best_share: float) -> Mapping[str, float]:
+        return dict.fromkeys(space.names(), 2.0)
 
 
 @dataclass
@@ -153,6 +164,7 @@ async def house(
         watches=Watches(store, loop, clock, limits.max_watches, quiet),
         trials=Trials(store, site.papers),
         leaderboards=Leaderboards(store),
+        insight=Insight(store, EvenShares()),
         trainables=Trainables(Shelf()),
         system=System(loop, "0.0.test", limits),
     )

@@ -32,6 +32,7 @@ EXAMPLES = [
     (errors.BudgetUsed(STUDY, 20), "FAILED_PRECONDITION", ["PreconditionFailure"]),
     (errors.StudyChanged(STUDY), "ABORTED", []),
     (errors.NoCompleteTrial(STUDY), "FAILED_PRECONDITION", ["PreconditionFailure"]),
+    (errors.ImportanceUnknown(STUDY, "3 trials"), "FAILED_PRECONDITION", ["PreconditionFailure"]),
     (errors.Overloaded("the inbox", 10), "RESOURCE_EXHAUSTED", ["RetryInfo"]),
     (errors.RevisionExpired(3, 9), "OUT_OF_RANGE", []),
     (errors.StoreFull("no room"), "RESOURCE_EXHAUSTED", ["RetryInfo"]),

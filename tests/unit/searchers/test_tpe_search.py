@@ -12,18 +12,22 @@ from searchd.domain.space import Choice, Condition, Float, Parameter, SearchSpac
 from searchd.domain.trial import TrialState
 from searchd.ports.searcher import Searcher
 from searchd.searchers.factory import make_searcher
-from searchd.searchers.optuna import TpeSearcher
-from tests.contracts.searcher import CONDITIONAL, DISCRETE, SeededSearcherContract, key, observed, spec, suggested
+from tests.contracts.objectives import SeveralObjectivesContract
+from tests.contracts.searcher import CONDITIONAL, LearningSearcherContract, key, observed, spec, suggested
 
 SQUARE = SearchSpace((Parameter("x", Float(-5, 5)), Parameter("y", Float(-5, 5))))
 
 
-class TestTpe(SeededSearcherContract):
-    """The contract of all searchers."""
+class TestTpe(LearningSearcherContract, SeveralObjectivesContract):
+    """The contracts of searchers that learn and of those with several objectives."""
 
     @pytest.fixture
     def algorithm(self) -> Algorithm:
         return Algorithm.TPE
+
+    @pytest.fixture
+    def trials(self) -> tuple[int, int]:
+        return 40, 20
 
 
 def quadratic(parameters: Mapping[str, Any]) -> float:
@@ -57,8 +61,8 @@ def test_learns(goal: Goal, sign: float) -> None:
 
 def suggestions_after(states: Mapping[str, tuple[TrialState, int]], numbers: range) -> list[float]:
     """X of suggestions after 30 trials: those with x > 0 are good. ``states`` gives state and rung of each half."""
-    searcher = TpeSearcher(SQUARE, Goal.MAXIMIZE, 3)
-    start = TpeSearcher(SQUARE, Goal.MAXIMIZE, 99)
+    searcher = make_searcher(spec(Algorithm.TPE, SQUARE, 3, Goal.MAXIMIZE))
+    start = make_searcher(spec(Algorithm.TPE, SQUARE, 99, Goal.MAXIMIZE))
     for number in range(1, 31):
         parameters = suggested(start, number)
         assert parameters is not None
@@ -83,7 +87,7 @@ def test_a_trial_that_climbs_is_judged_by_what_it_reached() -> None:
 
 def test_does_not_learn_from_failures() -> None:
     """Told only of failed, infeasible and cancelled trials, it goes on like one that was told nothing."""
-    told, ignorant = (TpeSearcher(SQUARE, Goal.MAXIMIZE, 3) for _ in range(2))
+    told, ignorant = (make_searcher(spec(Algorithm.TPE, SQUARE, 3, Goal.MAXIMIZE)) for _ in range(2))
     states = (TrialState.FAILED, TrialState.INFEASIBLE, TrialState.CANCELLED)
     told.tell([observed(n, {"x": 0.1 * n, "y": 0.0}, 1.0, states[n % 3]) for n in range(1, 31)])
     assert [suggested(told, n) for n in range(31, 36)] == [suggested(ignorant, n) for n in range(31, 36)]
@@ -91,12 +95,12 @@ def test_does_not_learn_from_failures() -> None:
 
 def test_pending_trials_keep_suggestions_apart() -> None:
     """Suggestions asked for at once differ from those that each would be if the others were unknown."""
-    searcher = TpeSearcher(SQUARE, Goal.MINIMIZE, 1)
+    searcher = make_searcher(spec(Algorithm.TPE, SQUARE, 1, Goal.MINIMIZE))
     best_of(searcher, 1.0, 20)
     batch = [suggested(searcher, n) for n in range(21, 27)]
     alone = []
     for number in range(21, 27):
-        fresh = TpeSearcher(SQUARE, Goal.MINIMIZE, 1)
+        fresh = make_searcher(spec(Algorithm.TPE, SQUARE, 1, Goal.MINIMIZE))
         best_of(fresh, 1.0, 20)
         alone.append(suggested(fresh, number))
     assert batch[0] == alone[0]
@@ -105,7 +109,10 @@ def test_pending_trials_keep_suggestions_apart() -> None:
 
 def test_a_later_observation_replaces_an_earlier_one() -> None:
     """Told of every rung a trial climbed, it answers as one that was told of the last alone."""
-    lived, rebuilt = TpeSearcher(SQUARE, Goal.MAXIMIZE, 1), TpeSearcher(SQUARE, Goal.MAXIMIZE, 1)
+    lived, rebuilt = (
+        make_searcher(spec(Algorithm.TPE, SQUARE, 1, Goal.MAXIMIZE)),
+        make_searcher(spec(Algorithm.TPE, SQUARE, 1, Goal.MAXIMIZE)),
+    )
     for number in range(1, 25):
         parameters = suggested(lived, number)
         assert parameters is not None
@@ -121,9 +128,9 @@ def test_a_later_observation_replaces_an_earlier_one() -> None:
     assert suggested(lived, 25) == suggested(rebuilt, 25)
 
 
-def test_a_small_space_is_searched_to_its_end_without_repeats() -> None:
-    """Even when the model would take the best again and again, 20 trials see 20 configurations, and then it ends."""
-    searcher = TpeSearcher(CONDITIONAL, Goal.MAXIMIZE, 1)
+def test_a_small_space_is_searched_to_its_end() -> None:
+    """Even when the model would take the best again and again, 20 trials see 20 configurations; then there is none."""
+    searcher = make_searcher(spec(Algorithm.TPE, CONDITIONAL, 1))
     given = []
     for number in range(1, 21):
         parameters = suggested(searcher, number)
@@ -144,7 +151,7 @@ def test_learns_which_branch_is_good() -> None:
             Parameter("z", Float(0, 1), (Condition("kind", ("b",)),)),
         )
     )
-    searcher = TpeSearcher(space, Goal.MAXIMIZE, 1)
+    searcher = make_searcher(spec(Algorithm.TPE, space, 1, Goal.MAXIMIZE))
     late = []
     for number in range(1, 61):
         parameters = suggested(searcher, number)
@@ -156,13 +163,3 @@ def test_learns_which_branch_is_good() -> None:
     good = [p["z"] for p in late if p["kind"] == "b"]
     assert len(good) > 14
     assert statistics.median(abs(z - 0.8) for z in good) < 0.1
-
-
-def test_asking_again_for_a_number_gives_the_same() -> None:
-    """A suggestion does not stand in the way of itself."""
-    searcher = TpeSearcher(DISCRETE, Goal.MAXIMIZE, 1)
-    for number in range(1, 20):
-        parameters = suggested(searcher, number)
-        assert parameters == suggested(searcher, number)
-        assert parameters is not None
-        searcher.tell([observed(number, parameters, number % 3, TrialState.COMPLETED)])

@@ -9,7 +9,7 @@ import pytest
 from searchd.domain.card import Card, Form
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import InvalidStudy, Violation
-from searchd.domain.evaluation import Evaluation, Split
+from searchd.domain.evaluation import Evaluation, Racing, Split
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.objective import Goal, Limit, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
@@ -84,6 +84,30 @@ def test_scheduler_that_is_unset_suits_the_ladder_and_the_card(
     """Where there is a ladder ASHA climbs it: by promotion if the trainable can pause or need not, else by stopping."""
     spec = _define(StudyDraft(card.name, evaluation=evaluation))
     assert (spec.scheduler.algorithm, spec.scheduler.mode) == (algorithm, mode)
+
+
+NOTHING = Scheduler(SchedulerAlgorithm.NONE)
+TWO = (Objective("accuracy", Goal.MAXIMIZE), Objective("loss", Goal.MINIMIZE))
+
+
+@pytest.mark.parametrize(
+    ("draft", "racing", "eta"),
+    [
+        (replace(DRAFT, evaluation=Evaluation(folds=5)), Racing.PAIRED, 4),
+        (replace(DRAFT, evaluation=CLIMBING), Racing.PAIRED, 4),
+        (replace(DRAFT, evaluation=CLIMBING, scheduler=Scheduler()), Racing.PAIRED, 3),
+        (replace(DRAFT, evaluation=CLIMBING, scheduler=NOTHING), Racing.NONE, 3),
+        (replace(DRAFT, evaluation=CLIMBING, objectives=TWO, scheduler=Scheduler(metric="loss")), Racing.NONE, 3),
+        (replace(DRAFT, evaluation=CLIMBING, racing=Racing.FORGIVING), Racing.FORGIVING, 4),
+        (replace(DRAFT, evaluation=CLIMBING, racing=Racing.NONE), Racing.NONE, 4),
+        (replace(DRAFT, evaluation=Evaluation(epochs=9)), Racing.NONE, 3),
+        (DRAFT, Racing.NONE, 3),
+    ],
+)
+def test_folds_race_unless_told_otherwise(draft: StudyDraft, racing: Racing, eta: int) -> None:
+    """One objective over folds that ASHA climbs is raced in pairs, a quarter at a time; what is written stands."""
+    spec = _define(draft)
+    assert (spec.evaluation.racing, spec.scheduler.eta) == (racing, eta)
 
 
 @pytest.mark.parametrize("mode", [None, SchedulerMode.STOPPING])
@@ -352,3 +376,13 @@ def test_schedulers_of_ray_tune_stop() -> None:
     assert _define(replace(draft, trainable="forgetful"), around).scheduler.mode is SchedulerMode.STOPPING
     assert _paths(replace(draft, mode=SchedulerMode.PROMOTION), around) == ["scheduler.mode"]
     assert _define(replace(draft, evaluation=Evaluation()), around).scheduler.ray == ""
+
+
+def test_a_population_is_defined() -> None:
+    """Its rungs have all folds; and what it cannot be is told at each field."""
+    population = Scheduler(SchedulerAlgorithm.POPULATION)
+    spec = _define(replace(DRAFT, scheduler=population, evaluation=CLIMBING))
+    assert [rung.folds for rung in spec.ladder] == [5] * 9
+    assert spec.evaluation.racing is Racing.NONE
+    wrong = replace(DRAFT, trainable="forgetful", scheduler=replace(population, explore=("rate",)))
+    assert _paths(wrong) == ["scheduler.algorithm", "scheduler.explore[0]", "evaluation.epochs"]

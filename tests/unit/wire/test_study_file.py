@@ -408,6 +408,16 @@ def test_algorithms_of_ray_tune_are_named_behind_a_colon(section: str, field: st
     assert "ray:NAME" in violation.remedy
 
 
+def test_what_a_population_explores_is_read_and_written() -> None:
+    """The parameters that may change in mid-training reach the definition, and the file that is written of it."""
+    file = read_study("scheduler: {algorithm: population, explore: [lr, momentum]}")
+    draft, violations = decode_draft(file.study)
+    assert (file.violations, violations) == ((), ())
+    assert draft.scheduler is not None
+    assert draft.scheduler.explore == ("lr", "momentum")
+    assert read_study(write_study(file.study)).study == file.study
+
+
 @pytest.mark.parametrize("section", ["search: {cost_aware: true}", "scheduler: {eta: 4}"])
 def test_settings_need_no_algorithm(section: str) -> None:
     """The usual algorithm is meant where only its settings are given."""

@@ -129,6 +129,7 @@ schedulers = st.builds(
     mode=st.sampled_from(SchedulerMode),
     metric=st.none() | names,
     brackets=st.integers(1, 9),
+    explore=st.lists(names, max_size=2).map(tuple),
 )
 specs = st.builds(
     StudySpec,
@@ -222,6 +223,7 @@ trials = st.builds(
     feasible=st.booleans(),
     note=texts,
     of=st.none() | st.integers(1, 2**31 - 1).map(TrialNumber),
+    of_epoch=counts,
 )
 shown_trials = trials.map(_as_shown)
 measurements = st.builds(

@@ -1,0 +1,147 @@
+"""What earlier studies and knowledge of cost are worth, and what an earlier study that misleads costs.
+
+Five Hartmann functions in 6 dimensions, each moved by up to 0.1 along every axis: four earlier studies of 60 trials by
+TPE, and a fifth that is to come below -3.0 (the least value is -3.32) within 60 trials. ``warm_start_trials_ratio`` is
+its mean number of trials with earlier studies over that from cold, misleading_warm_start_ratio the same where the
+earlier studies minimised the opposite; who does not arrive counts as 60. As the service does it, the best
+configuration of each earlier study comes first. ``cost_aware_speedup`` is the mean time to within 0.05 of Branin's
+optimum without cost-aware search over that with it, where trials take from 1 to 100 s along the first parameter.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from benchmarks.report import Aim, Figure, Ratio
+from benchmarks.search.processes import processes
+from benchmarks.search.tasks import Task, branin, hartmann
+from searchd.domain.objective import Goal, Objective
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.search import Algorithm, Prior, Search
+from searchd.domain.space import Float, Parameters
+from searchd.domain.study import Budget, StudySpec
+from searchd.domain.trial import TrialNumber, TrialState
+from searchd.ports.searcher import Observation
+from searchd.searchers.factory import make_searcher
+
+EARLIER = 4
+TRIALS = 60
+TARGET = -3.0
+COST_TRIALS = 40
+CLOSE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a search went: its trials and seconds until it arrived, or all of them."""
+
+    trials: int
+    seconds: float
+
+
+def measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]:
+    """Run every arm with ten seeds, or one."""
+    seeds = range(1 if quick else 10)
+    with processes() as pool:
+        cold, warm, misled = (
+            list(pool.map(start, [earlier] * len(seeds), seeds)) for earlier in ("", "like", "opposite")
+        )
+        blind, aware = (list(pool.map(costly, [knows] * len(seeds), seeds)) for knows in (False, True))
+    trials = [fmean(each) for each in (cold, warm, misled)]
+    seconds = [fmean(outcome.seconds for outcome in each) for each in (blind, aware)]
+    return (), (
+        Figure("warm_start_trials_ratio", trials[1] / trials[0], "x", Aim(0.5, at_least=False)),
+        Figure("misleading_warm_start_ratio", trials[2] / trials[0], "x", Aim(1.1, at_least=False)),
+        Figure("cold_start_trials", trials[0], "trials"),
+        Figure("warm_start_trials", trials[1], "trials"),
+        Figure("misleading_warm_start_trials", trials[2], "trials"),
+        Figure("cost_aware_speedup", seconds[0] / seconds[1], "x"),
+        Figure("cost_aware_seconds", seconds[1], "s"),
+        Figure("cost_blind_seconds", seconds[0], "s"),
+    )
+
+
+def start(earlier: str, seed: int) -> int:
+    """Trials to the target, after ``like`` or ``opposite`` earlier studies, or none."""
+    priors = [] if not earlier else [p for n in range(EARLIER) for p in _earlier(seed, n, earlier == "opposite")]
+    first = [next(p.parameters for p in priors if p.study == name) for name in dict.fromkeys(p.study for p in priors)]
+    spec = replace(_study(_moved(seed, EARLIER), seed, Algorithm.BAYESIAN), priors=tuple(priors))
+    return _searched(_moved(seed, EARLIER), spec, TRIALS, TARGET, first=first).trials
+
+
+def costly(aware: bool, seed: int) -> Outcome:
+    """A search for Branin's optimum where one side of the space is a hundred times as dear as the other."""
+    task = branin()
+    spec = _study(task, seed, Algorithm.BAYESIAN)
+    spec = replace(spec, search=replace(spec.search, cost_aware=aware))
+    domain = task.space.parameters[0].domain
+    low, high = (domain.low, domain.high) if isinstance(domain, Float) else (0.0, 1.0)
+
+    def seconds(parameters: Parameters) -> float:
+        return float(100.0 ** ((parameters["x0"] - low) / (high - low)))
+
+    return _searched(task, spec, COST_TRIALS, task.optimum + CLOSE, seconds)
+
+
+def _moved(seed: int, number: int) -> Task:
+    rng = random.Random(f"{seed}/{number}")
+    return hartmann(6, shift=[rng.uniform(-0.1, 0.1) for _ in range(6)])
+
+
+def _earlier(seed: int, number: int, opposite: bool) -> list[Prior]:
+    """What the service reads of an earlier study: its trials, best first, by what it took for good."""
+    task = _moved(seed, number)
+    sign = 1.0 if opposite else -1.0
+    spec = _study(task, seed * EARLIER + number, Algorithm.TPE)
+    searcher = make_searcher(replace(spec, objectives=(Objective("value", Goal.MAXIMIZE),)))
+    found = []
+    for trial in range(1, TRIALS + 1):
+        suggestion = searcher.suggest(TrialNumber(trial))
+        if suggestion is None:
+            break
+        score = sign * task.truth(suggestion.parameters)[0]
+        searcher.tell([Observation(TrialNumber(trial), suggestion.parameters, TrialState.COMPLETED, (score,))])
+        found.append(Prior(f"earlier-{number}", trial, suggestion.parameters, score))
+    return sorted(found, key=lambda prior: -prior.score)
+
+
+def _study(task: Task, seed: int, algorithm: Algorithm) -> StudySpec:
+    return StudySpec(
+        "benchmark",
+        (Objective("value", Goal.MINIMIZE),),
+        task.space,
+        seed=seed,
+        search=Search(algorithm, default_first=False),
+        scheduler=Scheduler(SchedulerAlgorithm.NONE),
+        budget=Budget(trials=TRIALS, slots=1),
+    )
+
+
+def _searched(
+    task: Task,
+    spec: StudySpec,
+    most: int,
+    target: float,
+    cost: Callable[[Parameters], float] = lambda _: 1.0,
+    first: Sequence[Parameters] = (),
+) -> Outcome:
+    """One trial after the other, ``first`` first, until the target is reached."""
+    searcher = make_searcher(spec)
+    seconds = 0.0
+    for number in range(1, most + 1):
+        if number <= len(first):
+            parameters, note = first[number - 1], ""
+        else:
+            suggestion = searcher.suggest(TrialNumber(number))
+            if suggestion is None:
+                break
+            parameters, note = suggestion.parameters, suggestion.note
+        value, took = task.truth(parameters)[0], cost(parameters)
+        seconds += took
+        if value <= target:
+            return Outcome(number, seconds)
+        searcher.tell(
+            [Observation(TrialNumber(number), parameters, TrialState.COMPLETED, (value,), seconds=took, note=note)]
+        )
+    return Outcome(most, seconds)

@@ -1,0 +1,74 @@
+"""Bayesian optimisation with Gaussian processes, from Optuna.
+
+Log expected improvement after Ament, Daulton, Eriksson, Balandat and Bakshy, NeurIPS 2023; several objectives after
+Daulton, Balandat and Bakshy, "Differentiable Expected Hypervolume Improvement", NeurIPS 2020; limits after Gardner et
+al., "Bayesian Optimization with Inequality Constraints", ICML 2014.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import optuna
+from optuna.samplers import BaseSampler, GPSampler
+
+from searchd.domain.space import Parameters, ParameterValue
+from searchd.domain.study import StudySpec
+from searchd.domain.trial import TrialNumber
+from searchd.searchers.chance import uniforms
+from searchd.searchers.optuna import ModelSearcher, Propose
+from searchd.searchers.optuna_trials import Partial, View
+
+BEST = 100
+"""With more results than this and ``RECENT``, this many of the best are shown,"""
+
+RECENT = 300
+"""and this many of the others, the latest: fitting takes the cube of their number."""
+
+
+class GpSearcher(ModelSearcher):
+    """A Gaussian process over complete trials, which keeps away from those that run.
+
+    A parameter that does not exist in a trial counts as the middle of its domain there. Asked once more, the model
+    would find the same best point again, so where a trial has that already, another value of one parameter is tried.
+    PyTorch is imported when the model is first asked.
+    """
+
+    def __init__(self, spec: StudySpec, deterministic: bool = False) -> None:
+        """A searcher told nothing yet.
+
+        Args:
+            spec: The study.
+            deterministic: Whether a configuration always gives the same score, so that no noise is to be fitted.
+        """
+        middle = [0.5] * len(spec.space.parameters)
+        super().__init__(spec, View(Partial.HIDDEN, lambda _: middle, BEST, RECENT))
+        self._deterministic = deterministic
+
+    def _sampler(self, seed: int) -> BaseSampler:
+        with warnings.catch_warnings():
+            # Fixing the noise is marked experimental.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return GPSampler(seed=seed, n_startup_trials=1, deterministic_objective=self._deterministic)
+
+    def _sampled(self, number: TrialNumber) -> Propose:
+        propose = super()._sampled(number)
+        found: list[Parameters] = []
+
+        def near(attempt: int) -> Parameters:
+            if not attempt:
+                found.append(propose(0))
+                return found[0]
+            return self._varied(found[0], uniforms(self._seed, number, len(self._space.parameters) + 1, attempt))
+
+        return near
+
+    def _varied(self, parameters: Parameters, chance: Sequence[float]) -> Parameters:
+        """A configuration with one parameter drawn anew, and those that exist only then; shape (n_parameters + 1,)."""
+        names = list(parameters)
+        anew = names[int(chance[-1] * len(names))]
+        drawn = dict(zip(self._space.names(), chance, strict=False))
+        chosen: dict[str, ParameterValue] = {}
+        for parameter in self._space.active(chosen):
+            kept = parameter.name in parameters and parameter.name != anew
+            chosen[parameter.name] = parameters[parameter.name] if kept else parameter.domain.at(drawn[parameter.name])
+        return chosen
