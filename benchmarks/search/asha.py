@@ -5,8 +5,8 @@ less rare one in its first wave. Curves are synthetic ones that cross, and recor
 (``curve_table``; too few of them to be rare enough for 500 workers). All arms with random search try the same
 configurations in the same order. Ours are the real conductor, searcher and schedulers over the simulated engine, where
 going on from a checkpoint takes a tenth of an epoch and a stopped trial hears of it an epoch later; the others lose no
-time at all. Times are medians over seeds, infinite where the target was not reached; intervals are of 95%, bootstrapped
-over seeds in pairs.
+time at all. Times are medians over seeds, infinite where the target was not reached (left out then, and in a ratio a
+peer's counts as the time at which it was given up); intervals are of 95%, bootstrapped over seeds in pairs.
 """
 
 import math
@@ -42,8 +42,10 @@ LEAST_RARE = 600
 """And rarer than this, however few workers there are."""
 
 PATIENCE = 5.0
-"""Runs are given up after this many times the expected time of random search; those that learn after one of them, for
-their models grow slow."""
+"""Runs are given up after this many times the expected time of random search."""
+
+LITTLE_PATIENCE = 0.4
+"""Those that learn are given up earlier, for their models grow slow."""
 
 PROMOTION = Scheduler(eta=ETA)
 
@@ -63,6 +65,16 @@ class Setting:
         """What is appended to the names of figures."""
         recorded = "" if isinstance(self.curves, Synthetic) else f"_{self.curves.name}"
         return f"_w{self.workers}{recorded}"
+
+    @property
+    def rarity(self) -> int:
+        """One in so many random trials or fewer reach the target."""
+        return max(RARITY * self.workers, LEAST_RARE)
+
+    @property
+    def limit(self) -> float:
+        """Seconds after which a run is given up."""
+        return self.patience * self.rarity * EPOCHS * EPOCH_SECONDS / self.workers
 
 
 Arm = Callable[[Trials, int, float, float], Outcome]
@@ -115,8 +127,8 @@ def settings(quick: bool) -> list[Setting]:
         Setting(recorded, 25, WITH_BASELINE, 30),
         Setting(synthetic, 25, ("random", *OTHERS), 10),
         Setting(recorded, 25, ("random", *OTHERS), 10),
-        Setting(synthetic, 25, LEARNING, 8, patience=1),
-        Setting(recorded, 25, LEARNING, 8, patience=1),
+        Setting(synthetic, 25, LEARNING, 8, patience=LITTLE_PATIENCE),
+        Setting(recorded, 25, LEARNING, 8, patience=LITTLE_PATIENCE),
     ]
 
 
@@ -131,7 +143,7 @@ def measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]:
         for ours, peer in (("asha", "ray_asha"), ("tpe_asha", "ray_optuna_asha")):
             if ours in found and peer in found:
                 name = peer if peer == "ray_optuna_asha" and setting.name == "_w25" else f"{peer}{setting.name}"
-                ratio, low, high = compared(_seconds(found[ours]), _seconds(found[peer]))
+                ratio, low, high = compared(_seconds(found[ours]), _seconds(found[peer]), setting.limit)
                 ratios.append(Ratio(name, ratio, Aim(1)))
                 figures[f"{name}_low"] = Figure(f"{name}_low", low, "x")
                 figures[f"{name}_high"] = Figure(f"{name}_high", high, "x")
@@ -140,24 +152,27 @@ def measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]:
 
 def outcomes(setting: Setting, first_seed: int) -> dict[str, list[Outcome]]:
     """What came of each arm, by seed."""
-    rarity = max(RARITY * setting.workers, LEAST_RARE)
-    goal = target(setting.curves, rarity)
-    patience = setting.patience * rarity * EPOCHS * EPOCH_SECONDS / setting.workers
+    goal = target(setting.curves, setting.rarity)
     seeds = range(first_seed, first_seed + setting.seeds)
     return {
-        arm: [ARMS[arm](Trials(setting.curves, seed), setting.workers, goal, patience) for seed in seeds]
+        arm: [ARMS[arm](Trials(setting.curves, seed), setting.workers, goal, setting.limit) for seed in seeds]
         for arm in setting.arms
     }
 
 
 def _figures(setting: Setting, found: dict[str, list[Outcome]]) -> Iterator[Figure]:
     for arm, of in found.items():
-        yield Figure(f"{arm}_hours{setting.name}", float(np.median(_seconds(of))) / 3600, "hours")
+        hours = float(np.median(_seconds(of))) / 3600
+        if math.isfinite(hours):
+            yield Figure(f"{arm}_hours{setting.name}", hours, "hours")
+        reached = float(np.isfinite(_seconds(of)).mean())
+        if reached < 1:
+            yield Figure(f"{arm}_reached{setting.name}", reached, "share")
         if arm == "random":
             continue
         yield Figure(f"{arm}_busy{setting.name}", float(np.mean([o.busy for o in of])), "share")
         if "random" in found:
-            ratio, low, high = compared(_seconds(of), _seconds(found["random"]))
+            ratio, low, high = compared(_seconds(of), _seconds(found["random"]), setting.limit)
             speedup = f"{arm}_speedup{setting.name}"
             yield Figure(speedup, ratio, "x", AIMS.get(speedup))
             yield Figure(f"{speedup}_low", low, "x")
@@ -168,16 +183,19 @@ def _seconds(found: Sequence[Outcome]) -> Array:
     return np.array([outcome.seconds for outcome in found])
 
 
-def compared(ours: Array, peer: Array) -> tuple[float, float, float]:
-    """The peer's median over ours, and its 95% interval; seconds by seed, in pairs, shape (n_seeds,) both."""
+def compared(ours: Array, peer: Array, limit: float) -> tuple[float, float, float]:
+    """The peer's median over ours, and its 95% interval; seconds by seed, in pairs, shape (n_seeds,) both.
+
+    Runs were given up at the limit.
+    """
     drawn = np.random.default_rng(0).integers(0, len(ours), (RESAMPLES, len(ours)))
-    ratios = sorted(_ratio(ours[pick], peer[pick]) for pick in drawn)
-    return _ratio(ours, peer), ratios[round(0.025 * RESAMPLES)], ratios[round(0.975 * RESAMPLES) - 1]
+    ratios = sorted(_ratio(ours[pick], peer[pick], limit) for pick in drawn)
+    return _ratio(ours, peer, limit), ratios[round(0.025 * RESAMPLES)], ratios[round(0.975 * RESAMPLES) - 1]
 
 
-def _ratio(ours: Array, peer: Array) -> float:
-    """The peer's median over ours: infinite if only the peer's is, 0 if only ours is, 1 if both are."""
+def _ratio(ours: Array, peer: Array, limit: float) -> float:
+    """The peer's median over ours: at least so much if the peer's is infinite, 0 if ours is, 1 if both are."""
     mine, theirs = float(np.median(ours)), float(np.median(peer))
     if math.isinf(mine):
         return 1.0 if math.isinf(theirs) else 0.0
-    return theirs / mine
+    return min(theirs, limit) / mine

@@ -107,12 +107,12 @@ def test_time_is_counted_by_workers() -> None:
 
 
 def test_comparison_is_of_medians() -> None:
-    """The ratio is the peer's median over ours, its interval holds it, and infinite medians count as such."""
+    """The ratio is the peer's median over ours, its interval holds it, and a peer that is given up counts from then."""
     ours = np.array([1.0, 2.0, 3.0])
-    ratio, low, high = compared(ours, 2 * ours)
+    ratio, low, high = compared(ours, 2 * ours, 10)
     assert ratio == 2
     assert low <= 2 <= high
     late = np.array([math.inf, math.inf, 1.0])
-    assert compared(ours, late)[0] == math.inf
-    assert compared(late, ours)[0] == 0
-    assert compared(late, late)[0] == 1
+    assert compared(ours, late, 10)[0] == 5
+    assert compared(late, ours, 10)[0] == 0
+    assert compared(late, late, 10)[0] == 1
