@@ -46,6 +46,7 @@ def _within(settings: ServerSettings, noted: ProcessRecord | None, at: datetime)
         with database.reading(store) as connection:
             version = integrity.version(connection)
             known = schema.version(connection) in schema.known()
+            current = schema.version(connection) == schema.known()[-1]
             lease = integrity.lease_of(connection) if known else None
     except InvalidArgument:
         raise
@@ -57,6 +58,8 @@ def _within(settings: ServerSettings, noted: ProcessRecord | None, at: datetime)
     if not known:
         return
     yield from _guarded("structure", lambda: [_structure(settings)])
+    if not current:  # what it holds has an older form, and can be judged when it has been brought up to date
+        return
     survey = _survey(settings)
     yield from consistency.judged(survey)
     yield from _guarded("checkpoints", lambda: [stored_files.checkpoints(storage, survey)])

@@ -28,7 +28,7 @@ def version(connection: Connection) -> Finding:
     if found not in known:
         return problem("schema", f"{found}, this searchd knows up to {known[-1]}", "upgrade searchd")
     if found != known[-1]:
-        remedy = "take a backup, then `searchd up` brings it up to date"
+        remedy = "take a backup, then `searchd up` brings it up to date and `searchd doctor` can look at what it holds"
         return warning("schema", f"{found}, to become {known[-1]}", remedy)
     return ok("schema", found)
 

@@ -124,7 +124,7 @@ class ActiveStudy:
         if self.standing.best is not best:
             self.since_best = 0
         elif (old is None or not old.rung) and (trial.rung or trial.state.ended):
-            self.since_best += 1
+            self.since_best += trial.state is not TrialState.CANCELLED
 
     def restore(self, trial: Trial) -> None:
         """Take in a stored trial at recovery; counts come from the stored progress."""

@@ -9,7 +9,7 @@ from searchd.conductor import workers
 from searchd.conductor.active import ActiveStudy, observations, opened
 from searchd.conductor.cluster import IDLE_AFTER, Worker
 from searchd.conductor.dispatch import dispatch, expect_end, line_up
-from searchd.conductor.ending import BY_A_CALLER, WALL_TIME_OVER, conclude, keep_budget, stop
+from searchd.conductor.ending import BY_A_CALLER, WALL_TIME_OVER, conclude, gpu_hours_used, keep_budget, stop
 from searchd.conductor.evaluation import queued
 from searchd.conductor.messages import (
     Answer,
@@ -314,6 +314,7 @@ class Conductor:
             self._mind.decision.facts.append(StudyPut(changed))
             return changed
         self._mind.emit(StudyPut(changed))
+        self._keep_within_budget(active)
         self._watch_time(changed)
         return changed
 
@@ -322,10 +323,15 @@ class Conductor:
         if _out_of_time(study, now):
             problem = "it is over since the study's creation"
             raise InvalidStudy([Violation("budget.wall_time", problem, "give a longer one as well")])
+        if gpu_hours_used(study.spec, study.progress.train_seconds):
+            problem = f"all {study.spec.budget.gpu_hours:g} are used"
+            raise InvalidStudy([Violation("budget.gpu_hours", problem, "give more as well")])
+        study = replace(study, progress=replace(study.progress, since_best=0))
         self._mind.emit(StudyPut(study))
         active = self._mind.studies[study.name]
         for trial in trials:
             active.restore(trial)
+        active.standing.failed_before = active.standing.failures.total()
         self._start(active, trials)
         return study
 
@@ -335,7 +341,7 @@ class Conductor:
         active = self._mind.studies.get(name)
         if active is None or known.state.ended or known.state is StudyState.STOPPING:
             raise StudyEnded(name, known.state)
-        if active.last_number >= known.spec.budget.trials:
+        if active.given >= known.spec.budget.trials:
             raise BudgetUsed(name, known.spec.budget.trials)
         number = TrialNumber(active.last_number + 1)
         trial = Trial(name, number, parameters, Origin.REQUESTED, created_at=now)

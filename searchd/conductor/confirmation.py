@@ -4,7 +4,7 @@ from datetime import datetime
 
 from searchd.conductor.active import ActiveStudy, opened
 from searchd.conductor.evaluation import queued
-from searchd.conductor.follow_ups import selected_by
+from searchd.conductor.follow_ups import noted
 from searchd.conductor.mind import Mind
 from searchd.conductor.standing import Candidate
 from searchd.domain.facts import TrialPut
@@ -13,8 +13,9 @@ from searchd.domain.trial import Origin, Trial, TrialNumber
 
 def follow_up(mind: Mind, active: ActiveStudy, now: datetime) -> bool:
     """Start what is to follow the search now. Whether anything was started: first confirmations, then tests."""
-    if active.study.spec.evaluation.confirm is not None and not any(active.follow_ups.of(Origin.CONFIRMATION)):
-        return _started(mind, active, _candidates(active), Origin.CONFIRMATION, now)
+    due = [c for c in _candidates(active) if not active.follow_ups.has(Origin.CONFIRMATION, c.trial)]
+    if _started(mind, active, due, Origin.CONFIRMATION, now):
+        return True
     dataset = active.study.spec.dataset
     if dataset is None or dataset.test is None:
         return False
@@ -35,10 +36,11 @@ def _candidates(active: ActiveStudy) -> list[Candidate]:
 
 def _to_test(active: ActiveStudy) -> list[Candidate]:
     """The configuration that is chosen, and the default one to compare it with."""
-    known = {c.trial: c for c in (*active.standing.candidates, active.standing.default) if c is not None}
+    default = active.standing.default
+    known = {c.trial: c for c in (*active.standing.candidates, default) if c is not None and c.feasible}
+    known |= {c.trial: c for c in active.follow_ups.candidates() if c.trial not in known}
     confirmed = active.follow_ups.results()
     winner = confirmed[0].trial if confirmed else next(iter(known), None)
-    default = active.standing.default
     chosen = [known[TrialNumber(winner)]] if winner in known else []
     return chosen if default is None or default in chosen else [*chosen, default]
 
@@ -51,7 +53,7 @@ def _started(mind: Mind, active: ActiveStudy, candidates: list[Candidate], origi
             candidate.parameters,
             origin,
             created_at=now,
-            note=selected_by(candidate.score),
+            note=noted(candidate),
             of=candidate.trial,
         )
         mind.emit(TrialPut(queued(active, opened(active, trial))))

@@ -10,7 +10,7 @@ from searchd.conductor.evaluation import end_trial
 from searchd.conductor.handing_out import next_promotion
 from searchd.conductor.mind import Mind
 from searchd.domain.facts import ProgressPut, StudyPut, TrialPut
-from searchd.domain.study import Study, StudyState
+from searchd.domain.study import Study, StudySpec, StudyState
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.searcher import CloseSearch
 
@@ -35,14 +35,19 @@ def stop(mind: Mind, active: ActiveStudy, reason: str, now: datetime) -> Study:
     return active.study
 
 
+def gpu_hours_used(spec: StudySpec, train_seconds: float) -> bool:
+    """Whether so many seconds of training use up the GPU-hours of the budget; never without any."""
+    hours = spec.budget.gpu_hours
+    return hours is not None and train_seconds * spec.resources.gpus >= hours * 3600
+
+
 def keep_budget(mind: Mind, active: ActiveStudy, now: datetime) -> None:
     """Stop the study if its target is reached, its GPU-hours are used, or nothing but failures has come of it."""
     if not active.hands_out:
         return
-    budget, gpus = active.study.spec.budget, active.study.spec.resources.gpus
     if active.standing.on_target:
         _close(mind, active, TARGET_REACHED, now)
-    elif budget.gpu_hours is not None and active.train_seconds * gpus >= budget.gpu_hours * 3600:
+    elif gpu_hours_used(active.study.spec, active.train_seconds):
         stop(mind, active, GPU_HOURS_USED, now)
     elif _hopeless(active):
         stop(mind, active, f"{NOTHING_WORKS}; {active.standing.commonest_failure()}", now)
@@ -56,7 +61,7 @@ def _close(mind: Mind, active: ActiveStudy, reason: str, now: datetime) -> None:
 
 
 def _hopeless(active: ActiveStudy) -> bool:
-    failed = active.standing.failures.total() >= HOPELESS_TRIALS
+    failed = active.standing.failures.total() - active.standing.failed_before >= HOPELESS_TRIALS
     return failed and not any(active.rungs) and min(active.trials, default=HOPELESS_TRIALS + 1) > HOPELESS_TRIALS
 
 

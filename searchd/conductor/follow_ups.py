@@ -4,14 +4,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
+from searchd.conductor.standing import Candidate
 from searchd.domain.leaderboard import corrected_standard_error, rung_scores, shrunk_means
 from searchd.domain.study import Confirmed, StudySpec
 from searchd.domain.trial import Origin, Trial, TrialNumber, TrialState
 
 
-def selected_by(score: float) -> str:
-    """The note of a confirmation or test: the mean that its candidate was chosen by."""
-    return json.dumps({"selected": score})
+def noted(candidate: Candidate) -> str:
+    """The note of a confirmation or test: what is known of its candidate from the search."""
+    return json.dumps({"selected": candidate.score, "feasible": candidate.feasible})
 
 
 class FollowUps:
@@ -23,9 +24,17 @@ class FollowUps:
         self._trials: dict[tuple[Origin, TrialNumber], Trial] = {}
 
     def put(self, trial: Trial) -> None:
-        """Take in such a trial as it stands now."""
-        if trial.of is not None:
+        """Take in such a trial as it stands now; one that was cancelled may be done again."""
+        if trial.of is None:
+            return
+        if trial.state is TrialState.CANCELLED:
+            self._trials.pop((trial.origin, trial.of), None)
+        else:
             self._trials[trial.origin, trial.of] = trial
+
+    def candidates(self) -> Iterator[Candidate]:
+        """The trials that have been or are confirmed."""
+        return (_candidate(trial) for trial in self.of(Origin.CONFIRMATION))
 
     def of(self, origin: Origin) -> Iterator[Trial]:
         """Those of one kind, in the order in which they were started."""
@@ -39,21 +48,24 @@ class FollowUps:
         """What is known of every candidate: by shrunken mean, the winner first, then those without a mean."""
         found = {trial.of: self._confirmed(trial) for trial in self.of(Origin.CONFIRMATION)}
         for trial in self.of(Origin.TEST):
-            known = found.get(trial.of) or Confirmed(trial.of or 0, _selected(trial))
+            known = found.get(trial.of) or Confirmed(trial.of or 0, _candidate(trial).score)
             score = trial.scores[-1] if trial.state is TrialState.COMPLETED else None
             found[trial.of] = replace(known, test=score)
         through = [c for c in found.values() if c.mean is not None]
         errors = [c.standard_error or 0.0 for c in through]
         shrunk = shrunk_means([c.mean for c in through if c.mean is not None], errors) if through else ()
         ranked = [replace(c, shrunk=mean) for c, mean in zip(through, shrunk, strict=True)]
-        ranked.sort(key=lambda c: (-self._signed(c.shrunk), -self._signed(c.selected), c.trial))
+        broken = {
+            trial.of for trial in self.of(Origin.CONFIRMATION) if not (trial.feasible and _candidate(trial).feasible)
+        }
+        ranked.sort(key=lambda c: (c.trial in broken, -self._signed(c.shrunk), -self._signed(c.selected), c.trial))
         return (*ranked, *(c for c in found.values() if c.mean is None))
 
     def _signed(self, value: float | None) -> float:
         return self._goal.signed(value or 0.0)
 
     def _confirmed(self, trial: Trial) -> Confirmed:
-        known = Confirmed(trial.of or 0, _selected(trial))
+        known = Confirmed(trial.of or 0, _candidate(trial).score)
         scores = rung_scores(trial, self._evaluation.confirming) if trial.state is TrialState.COMPLETED else None
         if scores is None:
             return known
@@ -61,5 +73,6 @@ class FollowUps:
         return replace(known, mean=trial.scores[-1], standard_error=corrected_standard_error(scores, folds))
 
 
-def _selected(trial: Trial) -> float:
-    return float(json.loads(trial.note)["selected"])
+def _candidate(trial: Trial) -> Candidate:
+    note = json.loads(trial.note)
+    return Candidate(trial.of or trial.number, note["selected"], trial.parameters, note["feasible"])

@@ -1,5 +1,6 @@
 """How the trials of a study stand: the best of each rung, the Pareto front, the targets, what went wrong."""
 
+import statistics
 from collections import Counter
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from searchd.domain.leaderboard import rung_scores
 from searchd.domain.objective import dominates, signed_values
 from searchd.domain.space import Parameters
 from searchd.domain.study import Best, FrontPoint, Progress, StudySpec
-from searchd.domain.trial import Origin, Trial, TrialNumber, TrialState, objective_values
+from searchd.domain.trial import Origin, Trial, TrialNumber, TrialState, keeps_limits, objective_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Candidate:
     trial: TrialNumber
     score: float
     parameters: Parameters
+    feasible: bool = True
 
 
 class Standing:
@@ -46,6 +48,8 @@ class Standing:
         """Whether a trial has reached every target."""
         self.failures: Counter[str] = Counter()
         """How many trials failed or were infeasible for each reason."""
+        self.failed_before = 0
+        """How many had when the study, which had ended, was taken up again."""
         self._front = {point.trial: point.values for point in progress.front}
         self.worst = progress.worst
 
@@ -74,11 +78,12 @@ class Standing:
         """Compare with the best of a rung; of equals the lower number wins, so that the order does not matter."""
         mean = trial.scores[rung]
         top = rung == len(self._ladder) - 1
-        candidate = Candidate(trial.number, mean, trial.parameters)
+        feasible = self._feasible_at(trial, rung)
+        candidate = Candidate(trial.number, mean, trial.parameters, feasible)
         if top and trial.origin is Origin.DEFAULT:
             self.default_score = mean
             self.default = candidate
-        if not trial.feasible:
+        if not feasible:
             return
         incumbent = self.incumbents[rung]
         if incumbent is None or self._beats(trial, mean, incumbent.trial, incumbent.mean):
@@ -91,6 +96,16 @@ class Standing:
                 self.best = Best(trial.number, mean)
             self.on_target = self.on_target or self._reaches_targets(trial)
             self._consider_front(trial)
+
+    def _feasible_at(self, trial: Trial, rung: int) -> bool:
+        """Whether the trial kept all limits at a rung; ``trial.feasible`` says so of its highest one only."""
+        if not self._spec.limits or rung == trial.rung - 1:
+            return trial.feasible
+        at = self._ladder[rung]
+        beside = [run.others_at(at.epochs) for run in trial.fold_runs[: at.folds]]
+        if not all(beside):
+            return trial.feasible
+        return keeps_limits(self._spec, tuple(map(statistics.fmean, zip(*beside, strict=True))))
 
     def _rank(self, candidate: Candidate) -> None:
         confirm, goal = self._spec.evaluation.confirm, self._spec.objective.goal

@@ -31,6 +31,8 @@ MAX_LABEL_CHARACTERS = 256
 MAX_LABELS = 64
 MAX_SEED = 2**32 - 1
 MAX_RETRIES = 1000
+LONGEST = timedelta(days=3650)
+"""Longer than anything that anybody waits for."""
 GRID_ALGORITHMS = (Algorithm.GRID, Algorithm.RANDOM)
 SINGLE_OBJECTIVE = (
     Algorithm.CMAES,
@@ -96,6 +98,11 @@ def configuration_violations(spec: StudySpec, parameters: Parameters) -> Iterato
         elif name not in known:
             problem = "is not active here" if name in spec.space.names() else "is no parameter of the study"
             yield Violation(path, problem, "leave it out")
+    for constraint in spec.space.constraints:
+        if not SearchSpace(spec.space.parameters, (constraint,)).allows(parameters):
+            yield Violation(
+                "parameters", f"they do not meet {constraint!r}", "change one of them, or leave that one out"
+            )
 
 
 def _domain_text(domain: Domain) -> str:
@@ -293,21 +300,27 @@ def budget_violations(budget: Budget) -> Iterator[Violation]:
     yield from _at_least("budget.trials", budget.trials, 1)
     if budget.slots is not None:
         yield from _at_least("budget.slots", budget.slots, 1)
-    if budget.wall_time is not None and budget.wall_time.total_seconds() <= 0:
-        yield Violation("budget.wall_time", "is not above 0", "use a duration such as 90s, 15m or 12h")
+    if budget.wall_time is not None:
+        yield from _duration_violations("budget.wall_time", budget.wall_time)
     if budget.gpu_hours is not None and not 0 < budget.gpu_hours < math.inf:
         yield Violation("budget.gpu_hours", f"{budget.gpu_hours} is not above 0", "use a number above 0")
     if budget.patience is not None:
         yield from _at_least("budget.patience", budget.patience, 1)
 
 
+def _duration_violations(path: str, duration: timedelta) -> Iterator[Violation]:
+    remedy = "use a duration such as 90s, 15m or 12h"
+    if duration <= timedelta(0):
+        yield Violation(path, "is not above 0", remedy)
+    elif duration > LONGEST:
+        yield Violation(path, f"is longer than {LONGEST.days} days", remedy)
+
+
 def _retry_violations(retry: Retry) -> Iterator[Violation]:
     yield from _at_least("retry.attempts", retry.attempts, 1)
-    remedy = "use a duration such as 90s, 15m or 12h"
-    if retry.segment_timeout.total_seconds() <= 0:
-        yield Violation("retry.segment_timeout", "is not above 0", remedy)
-    if retry.report_timeout is not None and retry.report_timeout.total_seconds() <= 0:
-        yield Violation("retry.report_timeout", "is not above 0", remedy)
+    yield from _duration_violations("retry.segment_timeout", retry.segment_timeout)
+    if retry.report_timeout is not None and retry.report_timeout <= timedelta(0):
+        yield from _duration_violations("retry.report_timeout", retry.report_timeout)
     elif retry.report_timeout is not None and timedelta(0) < retry.segment_timeout < retry.report_timeout:
         message = "is longer than retry.segment_timeout, so that it would never pass"
         yield Violation("retry.report_timeout", message, "use a shorter one, or raise retry.segment_timeout")

@@ -63,10 +63,10 @@ def warmth(store: Store, project: str, spec: StudySpec, default: Parameters | No
         taken = _priors(study, [trial for trial in ranked if trial.rung == ranked[0].rung], spec)
         priors.extend(taken)
         remarks.append(_remark(study, len(taken), spec))
-        if taken:
-            parameters = _completed(spec.space, taken[0].parameters, default or {})
-            if not any(_same(parameters, known) for known in best):
-                best.append(parameters)
+        completed = (_completed(spec.space, prior.parameters, default or {}) for prior in taken)
+        allowed = next((parameters for parameters in completed if spec.space.allows(parameters)), None)
+        if allowed is not None and not any(_same(allowed, known) for known in best):
+            best.append(allowed)
     return Warmth(tuple(priors), tuple(best), tuple(remarks))
 
 

@@ -20,7 +20,7 @@ def overlaid(base: study_pb2.Study, name: str, study: study_pb2.Study) -> study_
     _give_way(merged, study)
     _overlay(merged, study)
     merged.ClearField("like")
-    if name not in merged.warm_start:
+    if not {name, name.rsplit("/", 1)[-1]} & set(merged.warm_start):
         merged.warm_start.append(name)
     return merged
 
@@ -34,6 +34,9 @@ def _give_way(merged: study_pb2.Study, study: study_pb2.Study) -> None:
         merged.evaluation.ClearField("folds")
     if any(here.HasField(field) for field in ("folds", "holdout", "epochs", "repeats")):
         merged.evaluation.ClearField("ladder")
+    if study.scheduler.HasField("algorithm") and study.scheduler.algorithm != merged.scheduler.algorithm:
+        merged.evaluation.ClearField("racing")
+        merged.ClearField("scheduler")
     if study.HasField("dataset"):
         merged.evaluation.ClearField("split")
     if study.retry.retries:

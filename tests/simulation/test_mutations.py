@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from searchd.conductor import evaluation, workers
+from searchd.conductor import evaluation, handing_out, workers
 from searchd.conductor.active import ActiveStudy
 from searchd.conductor.conductor import Conductor
 from searchd.conductor.messages import Answer, Decision, Input
@@ -80,7 +80,7 @@ def keeps_the_attempt(patch: Patch) -> None:
             del changes["attempt"]
         return replace(value, **changes)
 
-    patch.setattr(evaluation, "replace", forgetful)
+    patch.setattr(handing_out, "replace", forgetful)
 
 
 def lets_everybody_write(patch: Patch) -> None:

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from searchd.domain.study import StudyState
 from searchd.engines.ray.local import LocalRay, LocalRaySettings
 from tests.acceptance.faults.house import DEFINITION, EPOCHS, House
 from tests.acceptance.faults.promises import Log, broken
-from tests.acceptance.server import ANNOUNCED, STANDS_BY, eventually
+from tests.acceptance.server import ANNOUNCED, STANDS_BY, Server, eventually
 
 
 @pytest.fixture
@@ -29,6 +32,23 @@ def second(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         yield standby
 
 
+def stop_between_commits(server: Server, database: Path) -> None:
+    """Stop a server at a moment when it holds no lock of SQLite's, which nobody could take from it."""
+    assert server.process is not None
+    for _ in range(100):
+        os.kill(server.pid, signal.SIGSTOP)
+        with closing(sqlite3.connect(database, timeout=0.2, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                os.kill(server.pid, signal.SIGCONT)
+                time.sleep(0.03)
+            else:
+                return
+    pytest.fail("the server is never between two commits")
+
+
 def test_the_leader_is_paused(house: House, second: House) -> None:
     """A leader that stands still for longer than its lease is succeeded and writes nothing afterwards; when the
     successor leaves it leads again, and over all that no epoch is trained twice."""
@@ -36,7 +56,7 @@ def test_the_leader_is_paused(house: House, second: House) -> None:
         second.recorder.create_once("refused-by-the-second", **DEFINITION)
     name = house.study("paused-leader", 0.5, budget={"trials": 8})
     house.await_epochs(name, 4)
-    os.kill(house.server.pid, signal.SIGSTOP)
+    stop_between_commits(house.server, house.database)
     try:
         second.server.says(ANNOUNCED)
         second.recorder.look(name)

@@ -12,9 +12,10 @@ from searchd.domain.errors import BudgetUsed, InvalidStudy, StudyChanged, StudyE
 from searchd.domain.evaluation import Evaluation
 from searchd.domain.scheduler import Scheduler, SchedulerMode
 from searchd.domain.search import Algorithm, Search
-from searchd.domain.study import Budget, Changes, Study, StudyName, StudyState, study_name
+from searchd.domain.study import Budget, Changes, Resources, Study, StudyName, StudyState, study_name
 from searchd.domain.trial import Origin, TrialState
-from tests.unit.conductor.simulated import House
+from searchd.ports.engine import Node, Segment
+from tests.unit.conductor.simulated import House, reports
 
 NOBODY = study_name("default", "nobody")
 
@@ -200,3 +201,52 @@ def test_changes_keep_the_ladder() -> None:
     larger = Changes(frozenset({"trials"}), Budget(trials=1000)).applied(spec)
     assert larger.ladder == spec.ladder
     assert replace(spec, budget=Budget(trials=1000)).ladder != spec.ladder
+
+
+def test_a_budget_that_shrinks_is_kept_to() -> None:
+    """Suggestions that were asked for ahead are given up when the budget has no room for them any more."""
+    house = House()
+    name = house.create(budget=Budget(trials=100))
+    house.run(until=lambda: len(house.trials(name)) == 10)
+    changed(house, name, trials=20)
+    house.run()
+    assert len(house.trials(name)) == 20
+
+
+def test_cancelled_trials_try_nobodys_patience() -> None:
+    """What a caller's stop cancelled does not count as no better, and an extension begins to count anew."""
+    house = House((Node("a", 16, 0),))
+    name = house.create(budget=Budget(trials=100, patience=10))
+    house.run(until=lambda: len(house.trials(name)) == 20)
+    house.server.request(StopStudy(name))
+    house.run()
+    given = len(house.trials(name))
+    changed(house, name, trials=200)
+    house.run()
+    assert len(house.trials(name)) > given
+
+
+def test_gpu_hours_that_are_used_must_grow_as_well() -> None:
+    """A study whose GPU-hours are used is not extended without more of them."""
+    house = House((Node("a", 4, 2),))
+    name = house.create(resources=Resources(1, 0.5), budget=Budget(trials=1000, gpu_hours=20 / 3600))
+    house.run()
+    with pytest.raises(InvalidStudy) as raised:
+        changed(house, name, trials=2000)
+    assert [v.path for v in raised.value.violations] == ["budget.gpu_hours"]
+
+
+def test_a_hopeless_study_gets_another_chance() -> None:
+    """An extension of a study in which nothing worked goes on until ten more trials have failed."""
+
+    def broken(segment: Segment, epoch: int) -> dict[str, float]:
+        raise ValueError("no")
+
+    house = House((Node("a", 1, 0),), behaviour=reports(broken))
+    name = house.create(budget=Budget(trials=100))
+    house.run()
+    given = len(house.trials(name))
+    changed(house, name, trials=200)
+    house.run()
+    assert len(house.trials(name)) >= given + 10
+    assert house.study(name).state is StudyState.FAILED

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from searchd.conductor.messages import StopStudy
+from searchd.conductor.messages import ChangeStudy, StopStudy
 from searchd.domain.evaluation import TEST_FOLD, Confirm, Evaluation, Racing
-from searchd.domain.objective import Goal, Objective
+from searchd.domain.objective import Goal, Limit, Objective
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.search import Algorithm, Search
-from searchd.domain.study import Budget, Dataset, StudyState
+from searchd.domain.study import Budget, Changes, Dataset, StudyState
 from searchd.domain.trial import Origin, Trial, TrialState
 from searchd.ports.engine import Segment
 from searchd.ports.searcher import OpenSearch, Tell
@@ -180,3 +181,56 @@ def test_a_study_that_is_stopped_is_not_confirmed() -> None:
     house.run()
     assert house.study(name).state is StudyState.STOPPED
     assert all(t.state is TrialState.CANCELLED for t in follow_ups(house, name, Origin.CONFIRMATION))
+
+
+def test_an_extension_confirms_what_it_found() -> None:
+    """Better trials of an extension are confirmed as well, and one of them may win then."""
+    house = House(behaviour=reports(noisy))
+    name = house.create(evaluation=FOLDS, budget=Budget(trials=6), dataset=TESTED)
+    house.run()
+    before = {t.of for t in follow_ups(house, name, Origin.CONFIRMATION)}
+    house.server.request(ChangeStudy(name, Changes(frozenset({"trials"}), Budget(trials=60))))
+    house.run()
+    after = {t.of for t in follow_ups(house, name, Origin.CONFIRMATION)}
+    assert after > before
+    winner = house.study(name).progress.confirmed[0]
+    assert winner.trial in {t.of for t in follow_ups(house, name, Origin.TEST)}
+    assert winner.test is not None
+
+
+@pytest.mark.parametrize("how", ["extended", "stopped"])
+def test_a_confirmation_that_is_disturbed_is_made_up_for(how: str) -> None:
+    """Extended in the middle of the confirmation, or stopped and extended then, a study ends confirmed and tested."""
+    house = House(behaviour=reports(noisy))
+    name = house.create(evaluation=FOLDS, budget=Budget(trials=6), dataset=TESTED)
+    house.run(until=lambda: bool(follow_ups(house, name, Origin.CONFIRMATION)))
+    if how == "stopped":
+        house.server.request(StopStudy(name))
+        house.run()
+    house.server.request(ChangeStudy(name, Changes(frozenset({"trials"}), Budget(trials=30))))
+    house.run()
+    confirmed = house.study(name).progress.confirmed
+    assert all(c.mean is not None for c in confirmed)
+    assert confirmed[0].test is not None
+    assert house.study(name).state is StudyState.SUCCEEDED
+
+
+def test_the_winner_keeps_all_limits() -> None:
+    """A default configuration that breaks a limit is confirmed for comparison, but does not win."""
+
+    def large(segment: Segment, epoch: int) -> dict[str, float]:
+        good = 1 - abs(segment.parameters["x"] - 0.5)
+        return {"accuracy": good, "size": 10 * good}
+
+    house = House(behaviour=reports(large))
+    name = house.create(
+        limits=(Limit("size", at_most=8.0),),
+        evaluation=FOLDS,
+        budget=Budget(trials=12),
+        scheduler=Scheduler(SchedulerAlgorithm.NONE),
+    )
+    house.run()
+    progress = house.study(name).progress
+    assert progress.best is not None
+    assert house.trial(name, progress.confirmed[0].trial).feasible
+    assert not house.trial(name, 1).feasible

@@ -128,6 +128,8 @@ def test_a_sensible_draft_has_no_violations() -> None:
         (replace(GOOD, budget=Budget(trials=-3)), "budget.trials"),
         (replace(GOOD, budget=Budget(slots=0)), "budget.slots"),
         (replace(GOOD, budget=Budget(wall_time=ZERO)), "budget.wall_time"),
+        (replace(GOOD, budget=Budget(wall_time=timedelta(days=9999))), "budget.wall_time"),
+        (replace(GOOD, retry=Retry(segment_timeout=timedelta(days=9999))), "retry.segment_timeout"),
         (replace(GOOD, retry=Retry(attempts=0)), "retry.attempts"),
         (replace(GOOD, retry=Retry(segment_timeout=-timedelta(seconds=1))), "retry.segment_timeout"),
         (replace(GOOD, retry=Retry(report_timeout=ZERO)), "retry.report_timeout"),

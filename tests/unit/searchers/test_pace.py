@@ -7,7 +7,7 @@ import pytest
 from searchd.domain.search import Algorithm
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.searcher import Observation
-from searchd.searchers.pace import LOOK_BACK, RECENT, Pace, written
+from searchd.searchers.pace import LOOK_BACK, RECENT, TOP, Pace, written
 
 
 def trained(number: int, seconds: float, note: str = "", state: TrialState = TrialState.COMPLETED) -> Observation:
