@@ -20,7 +20,7 @@ from searchd.searchers.sobol import SobolPoints
 STARTUP_TRIALS = 10
 """Trials with a result before a model is asked; until then suggestions are points of a Sobol sequence."""
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)  # it reports each study that it is given
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # it reports each study, and that it could be faster with greenlet
 
 Propose = Callable[[int], Parameters]
 """The proposal at an attempt, from 0."""
