@@ -18,7 +18,7 @@ from benchmarks.search.processes import processes
 from benchmarks.search.tasks import Task, branin, hartmann
 from searchd.domain.objective import Goal, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
-from searchd.domain.search import Algorithm, Prior, Search
+from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Float, Parameters
 from searchd.domain.study import Budget, StudySpec
 from searchd.domain.trial import TrialNumber, TrialState
@@ -64,9 +64,8 @@ def measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]:
 
 def start(earlier: str, seed: int) -> int:
     """Trials to the target, after ``like`` or ``opposite`` earlier studies, or none."""
-    priors = [] if not earlier else [p for n in range(EARLIER) for p in _earlier(seed, n, earlier == "opposite")]
-    first = [next(p.parameters for p in priors if p.study == name) for name in dict.fromkeys(p.study for p in priors)]
-    spec = replace(_study(_moved(seed, EARLIER), seed, Algorithm.BAYESIAN), priors=tuple(priors))
+    first = [_best_of(seed, number, earlier == "opposite") for number in range(EARLIER)] if earlier else []
+    spec = _study(_moved(seed, EARLIER), seed, Algorithm.BAYESIAN)
     return _searched(_moved(seed, EARLIER), spec, TRIALS, TARGET, first=first).trials
 
 
@@ -89,21 +88,21 @@ def _moved(seed: int, number: int) -> Task:
     return hartmann(6, shift=[rng.uniform(-0.1, 0.1) for _ in range(6)])
 
 
-def _earlier(seed: int, number: int, opposite: bool) -> list[Prior]:
-    """What the service reads of an earlier study: its trials, best first, by what it took for good."""
+def _best_of(seed: int, number: int, opposite: bool) -> Parameters:
+    """What an earlier study hands on: its best configuration, by what it took for good."""
     task = _moved(seed, number)
     sign = 1.0 if opposite else -1.0
     spec = _study(task, seed * EARLIER + number, Algorithm.TPE)
     searcher = make_searcher(replace(spec, objectives=(Objective("value", Goal.MAXIMIZE),)))
-    found = []
+    found: list[tuple[float, int, Parameters]] = []
     for trial in range(1, TRIALS + 1):
         suggestion = searcher.suggest(TrialNumber(trial))
         if suggestion is None:
             break
         score = sign * task.truth(suggestion.parameters)[0]
         searcher.tell([Observation(TrialNumber(trial), suggestion.parameters, TrialState.COMPLETED, (score,))])
-        found.append(Prior(f"earlier-{number}", trial, suggestion.parameters, score))
-    return sorted(found, key=lambda prior: -prior.score)
+        found.append((score, -trial, suggestion.parameters))
+    return max(found, key=lambda known: known[:2])[2]
 
 
 def _study(task: Task, seed: int, algorithm: Algorithm) -> StudySpec:

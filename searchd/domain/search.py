@@ -1,9 +1,7 @@
 """How configurations are proposed."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-
-from searchd.domain.space import Parameters
 
 
 class Algorithm(StrEnum):
@@ -44,20 +42,3 @@ class Search:
     default_first: bool = True
     ray: str = ""
     cost_aware: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Prior:
-    """What a trial of an earlier study taught, for a study that is to start warm.
-
-    Attributes:
-        study: Full name of the earlier study.
-        trial: Its number there.
-        parameters: Those of its parameters that this study has, inside this study's domains.
-        score: Its mean score there, signed so that larger is better. Comparable only within one earlier study.
-    """
-
-    study: str
-    trial: int
-    parameters: Parameters = field(default_factory=dict)
-    score: float = 0.0

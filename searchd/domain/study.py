@@ -12,7 +12,7 @@ from searchd.domain.failure import RETRIES, Failure
 from searchd.domain.fidelity import Ladder, derived_ladder, population_ladder, spaced_ladder
 from searchd.domain.objective import Limit, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
-from searchd.domain.search import Algorithm, Prior, Search
+from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Parameters, SearchSpace
 
 StudyName = NewType("StudyName", str)
@@ -100,8 +100,8 @@ class Retry:
 class StudySpec:
     """What a caller defines. After creation only the budget may grow.
 
-    ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies to learn from,
-    ``priors`` is what was read of them at creation, each study's trials best first.
+    ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies whose best
+    configurations are tried first.
     """
 
     trainable: str
@@ -120,7 +120,6 @@ class StudySpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
     warm_start: tuple[str, ...] = ()
-    priors: tuple[Prior, ...] = ()
 
     @property
     def objective(self) -> Objective:
@@ -155,9 +154,8 @@ class StudySpec:
         )
 
     def differing(self, other: "StudySpec") -> tuple[str, ...]:
-        """Names of the fields in which the two differ; what was read of earlier studies is not compared."""
-        names = [f.name for f in fields(self) if f.name != "priors"]
-        return tuple(name for name in names if getattr(self, name) != getattr(other, name))
+        """Names of the fields in which the two differ."""
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name))
 
     @property
     def etag(self) -> str:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from searchd.domain.levels import Options, Steps
 from searchd.domain.space import Choice, Domain, Float, Integer, Parameters, ParameterValue, SearchSpace
-from searchd.searchers.lattice import Options, Steps, steps
 
 Coordinate = float | int
 """Where a value lies in its domain: a quantile in [0, 1], or the position of an option."""
@@ -76,7 +76,7 @@ class Coordinates:
 
 def _single(domain: Domain) -> bool:
     """Whether a domain leaves no choice."""
-    of = Options(domain.options) if isinstance(domain, Choice) else steps(domain)
+    of = Options(domain.options) if isinstance(domain, Choice) else domain.levels
     return of is not None and of.count == 1
 
 
@@ -84,7 +84,7 @@ def _axis(domain: Domain) -> Axis:
     if isinstance(domain, Choice):
         options = Options(domain.options)
         return Axis(options.count, options.position, lambda at: options.value(int(at)))
-    of = steps(domain)
+    of = domain.levels
     if of is None:
         return _continuous(domain)
     return _log_steps(of) if domain.log else _linear_steps(of)

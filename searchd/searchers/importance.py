@@ -14,8 +14,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from searchd.domain.insight import Sample
+from searchd.domain.levels import Options
 from searchd.domain.space import Choice, Domain, Float, Integer, ParameterValue, SearchSpace
-from searchd.searchers.lattice import Options
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it reports each study that it is given
 

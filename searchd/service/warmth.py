@@ -1,17 +1,16 @@
-"""What earlier studies teach a new one: their trials, as far as they fit its space, and their best configurations."""
+"""What earlier studies hand on to a new one: their best configurations, as far as they fit its space."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from searchd.domain.errors import StudyNotFound, Violation
-from searchd.domain.search import Prior
 from searchd.domain.space import Parameters, ParameterValue, SearchSpace, same_value
 from searchd.domain.study import Study, StudyName, StudySpec, study_id, study_name
 from searchd.domain.trial import Trial
 from searchd.ports.store import Store
 
-PRIORS = 200
-"""Trials that are taken over from each earlier study, the best."""
+LOOKED_AT = 200
+"""Trials of an earlier study that are looked at, the best, for one whose configuration fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +18,10 @@ class Warmth:
     """What a study starts with.
 
     Attributes:
-        priors: Trials of earlier studies, each study's best first.
-        best: The best configuration of each, complete and inside the new space; without repeats.
+        best: The best configuration of each earlier study, complete and inside the new space; without repeats.
         remarks: What was taken over from each, and what was not.
     """
 
-    priors: tuple[Prior, ...]
     best: tuple[Parameters, ...]
     remarks: tuple[str, ...]
 
@@ -45,45 +42,47 @@ def unknown_studies(store: Store, project: str, names: Sequence[str]) -> Iterato
 
 
 def warmth(store: Store, project: str, spec: StudySpec, default: Parameters | None) -> Warmth:
-    """What the studies that ``spec.warm_start`` names teach; ``default`` fills what they leave open.
+    """What the studies that ``spec.warm_start`` names hand on; ``default`` fills what they leave open.
 
     Raises:
         StudyNotFound: one of them has been deleted meanwhile.
     """
-    priors: list[Prior] = []
     best: list[Parameters] = []
     remarks: list[str] = []
     for name in spec.warm_start:
         study = store.study(named(project, name))
-        if study.spec.objective.metric != spec.objective.metric or study.spec.objective.goal != spec.objective.goal:
+        start = f"warm start from {study_id(study.name)}:"
+        if (study.spec.objective.metric, study.spec.objective.goal) != (spec.objective.metric, spec.objective.goal):
             other = f"{study.spec.objective.goal} {study.spec.objective.metric}"
-            remarks.append(f"warm start from {study_id(study.name)}: nothing, because it is to {other}")
+            remarks.append(f"{start} nothing, because it is to {other}")
             continue
-        ranked = store.ranked(study.name, PRIORS)
-        taken = _priors(study, [trial for trial in ranked if trial.rung == ranked[0].rung], spec)
-        priors.extend(taken)
-        remarks.append(_remark(study, len(taken), spec))
-        completed = (_completed(spec.space, prior.parameters, default or {}) for prior in taken)
-        allowed = next((parameters for parameters in completed if spec.space.allows(parameters)), None)
-        if allowed is not None and not any(_same(allowed, known) for known in best):
-            best.append(allowed)
-    return Warmth(tuple(priors), tuple(best), tuple(remarks))
+        found = _best(study, store.ranked(study.name, LOOKED_AT), spec, default or {})
+        if found is None:
+            remarks.append(f"{start} nothing, because none of its configurations fits")
+            continue
+        trial, parameters = found
+        remarks.append(f"{start} its trial {trial.number}{_differences(study, spec)}")
+        if not any(_same(parameters, known) for known in best):
+            best.append(parameters)
+    return Warmth(tuple(best), tuple(remarks))
 
 
-def _priors(study: Study, trials: Sequence[Trial], spec: StudySpec) -> list[Prior]:
-    found: list[Prior] = []
+def _best(
+    study: Study, ranked: Sequence[Trial], spec: StudySpec, default: Parameters
+) -> tuple[Trial, Parameters] | None:
+    """The best trial of which anything fits the new space and its constraints, and the configuration that it makes."""
     domains = {parameter.name: parameter.domain for parameter in spec.space.parameters}
-    for trial in trials:
+    for trial in ranked:
         known = {**study.spec.fixed, **trial.parameters}
         fitting = {name: value for name, value in known.items() if name in domains and domains[name].contains(value)}
-        if fitting and trial.feasible and not trial.origin.repeats:
-            score = spec.objective.goal.signed(trial.scores[-1])
-            found.append(Prior(study.name, trial.number, fitting, score))
-    return found
+        parameters = _completed(spec.space, fitting, default)
+        if fitting and trial.feasible and spec.space.allows(parameters):
+            return trial, parameters
+    return None
 
 
-def _remark(study: Study, taken: int, spec: StudySpec) -> str:
-    text = f"warm start from {study_id(study.name)}: {taken} trials"
+def _differences(study: Study, spec: StudySpec) -> str:
+    text = ""
     theirs = {*study.spec.space.names(), *study.spec.fixed}
     missing = [name for name in spec.space.names() if name not in theirs]
     unused = [name for name in study.spec.space.names() if name not in {*spec.space.names(), *spec.fixed}]

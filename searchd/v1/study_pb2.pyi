@@ -1435,9 +1435,7 @@ class Study(google.protobuf.message.Message):
 
     @property
     def warm_start(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Earlier studies of the same project, by id or name, to learn from: their best configuration is tried first, and
-        model-based search starts from their trials for as long as they help.
-        """
+        """Earlier studies of the same project, by id or name: the best configuration of each is tried first."""
 
     @property
     def other_metrics(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:

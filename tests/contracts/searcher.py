@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from searchd.domain.lattice import Lattice
 from searchd.domain.objective import Goal, Objective
 from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, Parameters, ParameterValue, SearchSpace
@@ -13,7 +14,6 @@ from searchd.domain.study import StudySpec
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.searcher import Observation, Searcher
 from searchd.searchers.factory import make_searcher
-from searchd.searchers.lattice import Lattice
 
 DISCRETE = SearchSpace(
     (
