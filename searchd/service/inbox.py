@@ -43,8 +43,9 @@ class Inbox:
         self._inputs.extendleft(reversed(events))
 
     def withdraw(self, request: Request) -> None:
-        """Take out a request, unless it has been taken."""
-        with contextlib.suppress(ValueError):
+        """Take out a request, unless it has been taken, or another thread adds to the inbox at this moment: then it is
+        decided for nobody."""
+        with contextlib.suppress(ValueError, IndexError):
             self._inputs.remove(request)
 
     def wake(self) -> None:

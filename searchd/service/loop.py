@@ -1,8 +1,9 @@
 """The one loop: inputs gather, the conductor decides, one transaction takes all facts, only then commands are done.
 
 While a batch commits, the next one gathers, so durability costs one disk flush for many inputs. If a commit fails, its
-callers are told so, its commands are dropped, and the conductor is rebuilt from the store: memory never runs ahead
-of disk. The same happens when another server has the store's lease, only that the rebuilding waits until that lapses.
+callers are told so, nothing of it is done but the closing of searchers, and the conductor is rebuilt from the store:
+memory never runs ahead of disk. The same happens when another server has the store's lease, only that the rebuilding
+waits until that lapses.
 """
 
 import asyncio

@@ -57,11 +57,11 @@ class Recovery:
         Raises:
             Exception: what it was said with.
         """
-        await self._started()
+        await self._readiness()
 
     def started(self, error: Exception | None) -> None:
         """Say that there is something to be served, or why there will not be; the first word counts."""
-        ready = self._started()
+        ready = self._readiness()
         if ready.done():
             return
         if error is None:
@@ -119,7 +119,7 @@ class Recovery:
             self._revision = newest
             self._listeners.wake()
 
-    def _started(self) -> "asyncio.Future[None]":
+    def _readiness(self) -> "asyncio.Future[None]":
         if self._ready is None:
             self._ready = asyncio.get_running_loop().create_future()
         return self._ready
