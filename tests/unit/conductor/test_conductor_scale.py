@@ -1,4 +1,4 @@
-"""A thousand workers, a hundred studies, thousands of trials in one of them: what an input costs grows with none."""
+"""A thousand workers, a hundred studies, a long study: what an input costs grows with none of them."""
 
 import sys
 from collections.abc import Iterator, Sequence
