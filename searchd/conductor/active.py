@@ -335,6 +335,11 @@ class ActiveStudy:
             self.search_log = (*self.search_log, f"from trial {number}: {remark}")[-REMARKS:]
             self.progress_stale = True
 
+    def keep_within_budget(self) -> None:
+        """Give up the last suggestions where a caller's configurations have taken their place."""
+        while self.suggestions and self.trials_left < 0:
+            self.suggestions.pop()
+
     def observe(self, trial: Trial) -> None:
         """Note what the searcher should be told of a trial: one that learns of all but repeats and descendants, any of
         what was asked for by others."""
@@ -364,6 +369,7 @@ def observation(trial: Trial) -> Observation:
         trial.feasible,
         trial.train_seconds,
         trial.note,
+        trial.origin is Origin.WARM_START,
     )
 
 

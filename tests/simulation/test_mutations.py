@@ -9,9 +9,9 @@ import pytest
 
 from searchd.conductor import evaluation, handing_out, workers
 from searchd.conductor.active import ActiveStudy
-from searchd.conductor.conductor import Conductor
 from searchd.conductor.messages import Answer, Decision, Input
 from searchd.conductor.mind import Mind
+from searchd.conductor.requests import Requests
 from searchd.domain.errors import SearchdError
 from searchd.domain.facts import Event, Fact, MeasurementAdded
 from searchd.domain.failure import RETRIES, Failure
@@ -128,7 +128,7 @@ def hands_out_what_workers_hold(patch: Patch) -> None:
 def forgets_answers(patch: Patch) -> None:
     """Requests are never recognised."""
     patch.setattr(MemoryStore, "answered", lambda self, request_id: None)
-    patch.setattr(Conductor, "_repeated", lambda self, request: None)
+    patch.setattr(Requests, "_repeated", lambda self, request: None)
 
 
 def blames_for_lost_nodes(patch: Patch) -> None:
