@@ -5,9 +5,16 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from searchd.domain.errors import SearchdError, StudyNotFound, TrainableQuarantined
+from searchd.domain.errors import (
+    BudgetUsed,
+    InvalidStudy,
+    SearchdError,
+    StudyEnded,
+    StudyNotFound,
+    TrainableQuarantined,
+)
 from searchd.domain.evaluation import Score
 from searchd.domain.facts import (
     Event,
@@ -22,24 +29,27 @@ from searchd.domain.facts import (
 )
 from searchd.domain.failure import Failure
 from searchd.domain.measurement import Measurement
-from searchd.domain.study import Progress, Study, StudyName, StudyState
-from searchd.domain.trial import FoldRunKey, FoldRunState, Trial, TrialState
+from searchd.domain.space import Parameters
+from searchd.domain.study import Changes, Study, StudyName, StudyState
+from searchd.domain.trial import FoldRunKey, FoldRunState, Origin, Trial, TrialState
 from searchd.ports.engine import Segment, WorkerId
+from tests.simulation import rules
+from tests.simulation.known import Known
 
 Run = tuple[int, FoldRunKey]
 """A fold run, with the seed of its study: studies of one name follow each other."""
 
+Wish = Changes | Parameters | None
+"""What a request asks for beyond what its kind says."""
+
 
 @dataclass(slots=True)
-class Known:
-    """One life of a study, as the log tells it."""
+class _Asked:
+    """A request that somebody has made, and whether it has changed anything."""
 
-    study: Study
-    life: int
-    trials: dict[int, Trial] = field(default_factory=dict)
-    measurements: list[Measurement] = field(default_factory=list)
-    measured: set[tuple[FoldRunKey, int, int]] = field(default_factory=set)
-    progress: Progress = field(default_factory=Progress)
+    name: StudyName
+    wish: Wish
+    done: bool = False
 
 
 class Model:
@@ -56,6 +66,9 @@ class Model:
         self._asked: Counter[tuple[str, StudyName]] = Counter()
         self._refused: set[StudyName] = set()
         self._requests: set[str] = set()
+        self._wishes: dict[str, _Asked] = {}
+        self._finished: set[tuple[StudyName, int]] = set()
+        self._latest: dict[StudyName, int] = {}
         self._handed_out: set[tuple[Run, int]] = set()
         self._handed: set[tuple[Run, int]] = set()
         self._made: dict[tuple[Run, int], list[Mapping[str, float]]] = defaultdict(list)
@@ -93,14 +106,15 @@ class Model:
                 self._recount(self.studies[fact.study])
 
     def _take(self, fact: Fact) -> None:
-        name = study_of(fact)
+        name = fact.study.name if isinstance(fact, RequestAnswered) else study_of(fact)
         known = None if name is None else self.studies.get(name)
+        if name is not None and not isinstance(fact, RequestAnswered):
+            self._latest[name] = self.revision
         match fact:
             case StudyPut(study):
                 self._study_put(known, study)
-            case RequestAnswered(request_id):
-                self.expect(request_id not in self._requests, "a request has its effect once", request_id)
-                self._requests.add(request_id)
+            case RequestAnswered():
+                self._request_answered(known, fact)
             case _ if known is None:
                 self.breaks("facts are about studies that exist", fact)
             case StudyDeleted(study):
@@ -121,14 +135,39 @@ class Model:
             self._within(study.name, self._births[study.name], "create")
             self.studies[study.name] = Known(study, self._births[study.name])
             return
-        self.expect(not known.study.state.ended, "a study that has ended never changes", study.name)
-        if study.state.ended:
-            left = [trial.number for trial in known.trials.values() if not trial.state.ended]
-            self.expect(not left, "a study ends after its trials", (study.name, left))
-        if study.state is StudyState.SUCCEEDED:
-            full = [trial for trial in known.trials.values() if trial.state is TrialState.COMPLETED]
-            self.expect(bool(full), "a study succeeds by a trial that is complete", study.name)
+        for breach in rules.changed_study(known, study):
+            self.breaks(*breach)
+        if study.spec != known.study.spec:
+            self._spec_changed(known, study)
+        if known.study.state.ended and not study.state.ended:
+            known.since_best = 0
         known.study = study
+
+    def _spec_changed(self, known: Known, study: Study) -> None:
+        """A definition changes as somebody has asked, and once for each time that they did."""
+        before, name = known.study.spec, study.name
+        for asked in self._wishes.values():
+            wish = asked.wish
+            if (
+                asked.name == name
+                and not asked.done
+                and isinstance(wish, Changes)
+                and wish.applied(before) == study.spec
+            ):
+                asked.done = True
+                return
+        self.breaks("nothing is done that nobody asked for (change)", (name, before.differing(study.spec)))
+
+    def _request_answered(self, known: Known | None, fact: RequestAnswered) -> None:
+        self.expect(fact.request_id not in self._requests, "a request has its effect once", fact.request_id)
+        self._requests.add(fact.request_id)
+        if known is not None and fact.trial is not None:
+            known.enqueued += 1
+            same = known.trials.get(fact.trial.number) == fact.trial and fact.trial.origin is Origin.REQUESTED
+            wish = self._wishes[fact.request_id].wish
+            self.expect(same and fact.trial.parameters == wish, "what was asked for is what is tried", fact.trial)
+            asked_for = [t.number for t in known.trials.values() if t.origin is Origin.REQUESTED]
+            self.expect(len(asked_for) == known.enqueued, "a request has its effect once", (fact.request_id, asked_for))
 
     def _within(self, name: StudyName, count: int, what: str) -> None:
         self.expect(count <= self._asked[what, name], f"nothing is done that nobody asked for ({what})", name)
@@ -138,8 +177,14 @@ class Model:
         before = known.trials.get(trial.number)
         if before is None:
             self.expect(trial.number == len(known.trials) + 1, "trials are numbered without gaps", label)
+            breaches = [*rules.new_trial(known, trial)]
         else:
             self.expect(not before.state.ended, "a trial reaches a final state once and keeps it", label)
+            breaches = [*rules.changed_trial(known, before, trial)]
+        if rules.is_handed_out(before, trial):
+            breaches += rules.handed_out(known, trial)
+        for breach in breaches:
+            self.breaks(*breach)
         runs_before = before.fold_runs if before is not None else ()
         for index, run in enumerate(trial.fold_runs):
             key = FoldRunKey(trial.study, trial.number, run.repeat, run.fold)
@@ -153,19 +198,29 @@ class Model:
                 self.expect(run.attempt == attempt, "attempts only grow, by being handed out", (key, run.attempt))
             failures = old.failures if old is not None else ()
             self.expect(run.failures[: len(failures)] == failures, "failures are not forgotten", key)
-        known.trials[trial.number] = trial
+        self._put(known, before, trial)
         if trial.state is TrialState.COMPLETED:
             self._completed(known, trial)
         if trial.state in (TrialState.FAILED, TrialState.INFEASIBLE):
             self._blamed(known, trial)
 
+    def _put(self, known: Known, before: Trial | None, trial: Trial) -> None:
+        best = known.best()
+        known.trials[trial.number] = trial
+        if known.best() != best:
+            known.since_best = 0
+        elif not trial.origin.repeats and not (before and before.scores) and (trial.scores or trial.state.ended):
+            known.since_best += trial.state is not TrialState.CANCELLED
+
     def _completed(self, known: Known, trial: Trial) -> None:
         """Every fold run has a score at the top rung, and each score is that of a measurement in the log."""
         spec = known.study.spec
         top = spec.ladder[-1]
+        folds = {Origin.CONFIRMATION: spec.evaluation.confirming.folds, Origin.TEST: 1}.get(trial.origin, top.folds)
         label = f"{trial.study} trial {trial.number}"
         scores: list[float] = []
         for run in trial.fold_runs:
+            inherited = [score for epoch, score in run.scores if epoch <= trial.of_epoch]
             key = FoldRunKey(trial.study, trial.number, run.repeat, run.fold)
             found = [
                 (m.epoch, m.metrics[spec.objective.metric])
@@ -173,16 +228,16 @@ class Model:
                 if (m.trial, m.repeat, m.fold) == (trial.number, run.repeat, run.fold)
                 and spec.objective.metric in m.metrics
             ]
-            for epoch, score in run.scores:
+            for epoch, score in run.scores[len(inherited) :]:
                 if spec.evaluation.score is Score.LAST:
                     ok = (epoch, score) in found
                 else:
-                    ok = score in [value for at, value in found if at <= epoch]
+                    ok = score in [*inherited, *(value for at, value in found if at <= epoch)]
                 self.expect(ok, "scores are those of measurements in the log", (key, epoch, score))
             last = run.score_at(top.epochs)
             if last is not None:
                 scores.append(last)
-        self.expect(len(scores) == top.folds, "a complete trial has the scores of all its folds", label)
+        self.expect(len(scores) == folds, "a complete trial has the scores of all its folds", label)
         mean = statistics.fmean(scores) if scores else math.nan
         self.expect(bool(trial.scores) and trial.scores[-1] == mean, "a trial's score is its folds' mean", label)
 
@@ -225,8 +280,10 @@ class Model:
         name, progress = known.study.name, known.progress
         counts = Counter(trial.state for trial in known.trials.values())
         self.expect(dict(progress.trials) == dict(counts), "counts equal a recount (trials)", (name, progress, counts))
-        rungs = [sum(t.rung > rung for t in known.trials.values()) for rung in range(len(known.study.spec.ladder))]
+        rungs = [sum(t.rung > rung for t in known.searched()) for rung in range(len(known.study.spec.ladder))]
         self.expect(list(progress.rungs) == rungs, "counts equal a recount (rungs)", (name, progress.rungs, rungs))
+        since = known.since_best
+        self.expect(progress.since_best == since, "counts equal a recount (since best)", (name, progress, since))
         epochs = len(known.measurements)
         self.expect(progress.epochs == epochs, "counts equal a recount (epochs)", (name, progress.epochs, epochs))
 
@@ -239,8 +296,22 @@ class Model:
         self.expect((run, segment.attempt) not in self._handed, "an attempt is handed out once", (run, segment.attempt))
         self._handed.add((run, segment.attempt))
         self._given[worker].append(segment)
+        known = self.studies.get(segment.key.study)
+        if known is not None and known.study.spec.seed == segment.task.seed:
+            self._begins(known, segment)
         if worker in self._killed:
             self.ailed(segment, Failure.WORKER_KILLED)
+
+    def _begins(self, known: Known, segment: Segment) -> None:
+        trial, donor = known.trials[segment.trial], segment.donor
+        if donor is None:
+            self.expect(trial.origin is not Origin.DESCENT, "a descendant begins where its donor was", segment.key)
+            return
+        same = (donor.trial, donor.epoch) == (trial.of, trial.of_epoch)
+        same = same and donor.parameters == known.trials[donor.trial].parameters
+        self.expect(same, "a descendant begins where its donor was", (segment.key, donor))
+        begun = self.training[(segment.task.seed, _place(segment)._replace(trial=donor.trial)), donor.epoch]
+        self.expect(begun > 0, "a descendant begins where its donor was", (segment.key, donor))
 
     def killed(self, worker: WorkerId) -> None:
         """A worker is killed, which may be laid to whatever it was given and nobody has heard the end of."""
@@ -257,6 +328,8 @@ class Model:
     def trained(self, segment: Segment, epoch: int, metrics: Mapping[str, float]) -> None:
         """A worker trains an epoch."""
         run = (segment.task.seed, _place(segment))
+        begun = segment.donor is None or epoch > segment.donor.epoch
+        self.expect(begun, "a descendant begins where its donor was", (segment.key, epoch))
         self.training[run, epoch] += 1
         self._made[run, epoch].append(dict(metrics))
 
@@ -268,9 +341,18 @@ class Model:
 
     # What callers are told
 
-    def asked(self, what: str, name: StudyName, request_id: str) -> None:
+    def told(self, name: StudyName, numbers: Sequence[int]) -> None:
+        """A searcher is told of trials."""
+        known = self.studies.get(name)
+        for number in numbers if known is not None else ():
+            trial = known.trials.get(number) if known is not None else None
+            informs = trial is not None and trial.origin not in (Origin.CONFIRMATION, Origin.TEST, Origin.DESCENT)
+            self.expect(informs, "searchers are told of what was searched, when it is durable", (name, number))
+
+    def asked(self, what: str, name: StudyName, request_id: str, wish: Wish = None) -> None:
         """Somebody begins to ask for something, once or more often."""
         self._asked[what, name] += 1
+        self._wishes[request_id] = _Asked(name, wish)
 
     def answered(self, what: str, name: StudyName, request_id: str, answer: object) -> None:
         """Somebody is told that it was done, or why not."""
@@ -282,6 +364,8 @@ class Model:
         if isinstance(answer, StudyNotFound) and what in ("stop", "delete"):
             self.expect(deaths == births > 0, "a study exists until it is deleted", (request_id, answer))
             return
+        if isinstance(answer, SearchdError) and known is not None and self._excused(known, what, request_id, answer):
+            return
         if isinstance(answer, SearchdError):
             self.breaks("requests that are right are carried out", f"{request_id}: {type(answer).__name__}: {answer}")
             return
@@ -292,8 +376,31 @@ class Model:
             case "stop":
                 stopping = known is None or known.study.state is StudyState.STOPPING or known.study.state.ended
                 self.expect(births > 0 and stopping, promise, request_id)
+            case "change":
+                wish = self._wishes[request_id].wish
+                same = known is not None and isinstance(wish, Changes) and wish.applied(known.study.spec)
+                self.expect(known is not None and same == known.study.spec, promise, request_id)
+            case "enqueue":
+                tried = known is not None and isinstance(answer, Trial) and known.trials.get(answer.number)
+                self.expect(isinstance(tried, Trial) and tried.origin is Origin.REQUESTED, promise, request_id)
             case _:
                 self.expect(deaths == self._asked["delete", name], promise, request_id)
+
+    def _excused(self, known: Known, what: str, request_id: str, error: SearchdError) -> bool:
+        """Whether a study that is as it is may refuse a request."""
+        over = known.study.state.ended or known.study.state is StudyState.STOPPING
+        wish, trials = self._wishes[request_id].wish, known.study.spec.budget.trials
+        match error:
+            case StudyEnded():
+                return what == "enqueue" and over
+            case BudgetUsed():
+                return what == "enqueue" and sum(1 for _ in known.searched()) >= trials
+            case InvalidStudy() if isinstance(wish, Changes):
+                timed = known.study.spec.budget.wall_time or known.study.spec.budget.gpu_hours
+                return known.study.state.ended and (wish.budget.trials <= trials or timed is not None)
+            case TrainableQuarantined():
+                return what == "change" and known.study.state.ended
+        return False
 
     def watched(self, watcher: str, name: StudyName, seen: int, event: Event) -> None:
         """A watcher that has seen everything up to a revision sees an event."""
@@ -322,10 +429,17 @@ class Model:
         known = self.studies.get(name)
         return known is None or known.life != life or known.study.state.ended
 
-    def over(self, name: StudyName) -> bool:
-        """Whether a study of that name was there, and there is none now that has not ended."""
-        known = self.studies.get(name)
-        return self._births[name] > 0 and (known is None or known.study.state.ended)
+    def finish(self, name: StudyName) -> None:
+        """The study of that name has ended for good."""
+        self._finished.add((name, self._births[name]))
+
+    def finished(self, name: StudyName) -> bool:
+        """Whether the study of that name has."""
+        return (name, self._births[name]) in self._finished
+
+    def latest(self, name: StudyName) -> int:
+        """The revision of the newest event of a study of that name."""
+        return self._latest.get(name, 0)
 
     def gone(self, name: StudyName) -> bool:
         """Whether a study of that name was there and none is now."""
