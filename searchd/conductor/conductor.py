@@ -154,6 +154,7 @@ class Conductor:
         while True:
             for active in list(mind.dirty.values()):
                 if active.study.name in mind.studies:
+                    keep_budget(mind, active, now)
                     line_up(mind, active)
             dispatch(mind, now)
             dirty, mind.dirty = mind.dirty, {}
@@ -249,9 +250,7 @@ class Conductor:
             return known
         if mind.draining:
             raise ServerStopping
-        quarantined = mind.quarantined.get((study.spec.trainable, study.code))
-        if quarantined is not None:
-            raise TrainableQuarantined(study.spec.trainable, quarantined)
+        self._check_quarantine(study)
         mind.emit(StudyPut(study))
         active = mind.studies[study.name]
         for number, (parameters, origin) in enumerate(first[: study.spec.budget.trials], start=1):
@@ -259,6 +258,11 @@ class Conductor:
             mind.emit(TrialPut(queued(active, opened(active, trial))))
         self._start(active, ())
         return study
+
+    def _check_quarantine(self, study: Study) -> None:
+        reason = self._mind.quarantined.get((study.spec.trainable, study.code))
+        if reason is not None:
+            raise TrainableQuarantined(study.spec.trainable, reason)
 
     def _start(self, active: ActiveStudy, trials: Sequence[Trial]) -> None:
         """Open the study's searcher and set its timer."""
@@ -320,6 +324,7 @@ class Conductor:
 
     def _reopen(self, study: Study, trials: Sequence[Trial], now: datetime) -> Study:
         """Go on with an ended study."""
+        self._check_quarantine(study)
         if _out_of_time(study, now):
             problem = "it is over since the study's creation"
             raise InvalidStudy([Violation("budget.wall_time", problem, "give a longer one as well")])

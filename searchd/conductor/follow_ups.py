@@ -45,7 +45,8 @@ class FollowUps:
         return (origin, of) in self._trials
 
     def results(self) -> tuple[Confirmed, ...]:
-        """What is known of every candidate: by shrunken mean, the winner first, then those without a mean."""
+        """What is known of every candidate: by shrunken mean, the winner first, then those without a mean, by what they
+        were chosen by."""
         found = {trial.of: self._confirmed(trial) for trial in self.of(Origin.CONFIRMATION)}
         for trial in self.of(Origin.TEST):
             known = found.get(trial.of) or Confirmed(trial.of or 0, _candidate(trial).score)
@@ -55,11 +56,19 @@ class FollowUps:
         errors = [c.standard_error or 0.0 for c in through]
         shrunk = shrunk_means([c.mean for c in through if c.mean is not None], errors) if through else ()
         ranked = [replace(c, shrunk=mean) for c, mean in zip(through, shrunk, strict=True)]
-        broken = {
-            trial.of for trial in self.of(Origin.CONFIRMATION) if not (trial.feasible and _candidate(trial).feasible)
-        }
-        ranked.sort(key=lambda c: (c.trial in broken, -self._signed(c.shrunk), -self._signed(c.selected), c.trial))
-        return (*ranked, *(c for c in found.values() if c.mean is None))
+        ranked += [c for c in found.values() if c.mean is None]
+        broken = {trial.of for trial in self._trials.values() if not _candidate(trial).feasible}
+        broken |= {trial.of for trial in self.of(Origin.CONFIRMATION) if not trial.feasible}
+        ranked.sort(
+            key=lambda c: (
+                c.mean is None,
+                c.trial in broken,
+                -self._signed(c.shrunk),
+                -self._signed(c.selected),
+                c.trial,
+            )
+        )
+        return tuple(ranked)
 
     def _signed(self, value: float | None) -> float:
         return self._goal.signed(value or 0.0)

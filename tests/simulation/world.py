@@ -135,10 +135,11 @@ class World:
         expect(found == best, "counts equal a recount (best)", (study.name, found, best))
         tried = [tuple(sorted(t.parameters.items())) for t in trials if t.origin is Origin.SEARCH]
         expect(len(tried) == len(set(tried)), "a search repeats nothing", (study.name, tried))
-        size = math.prod(p.domain.levels.count if p.domain.levels else math.inf for p in study.spec.space.parameters)
+        space = study.spec.space
         if study.reason == "the search space is exhausted":
-            known_to_it = {tuple(sorted(t.parameters.items())) for t in trials if t.origin is not Origin.DESCENT}
-            expect(len(known_to_it) == size, "a space is exhausted when all of it was tried", (study.name, size))
+            size = math.prod(p.domain.levels.count if p.domain.levels else math.inf for p in space.parameters)
+            whole = {tuple(t.parameters[name] for name in space.names()) for t in trials if t.origin.informs}
+            expect(len(whole) == size, "a space is exhausted when all of it was tried", (study.name, size))
 
 
 def simulated(seed: int, trace: Callable[[str], None] | None = None) -> Outcome:
