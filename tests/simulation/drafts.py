@@ -96,7 +96,7 @@ def _budget(chance: random.Random, population: bool, resources: Resources) -> Bu
 
 def _evaluation(chance: random.Random, scheduler: Scheduler) -> Evaluation:
     population = scheduler.algorithm is SchedulerAlgorithm.POPULATION
-    folds, epochs = chance.choice((0, 2, 3)), chance.choice((2, 3, 4) if population else (1, 2, 4))
+    folds, epochs = chance.choice((0, 2, 3)), chance.choice((3, 4, 6) if population else (1, 2, 4))
     repeats = chance.choice((1, 1, 1, 2))
     fold_runs = max(folds, 1) * repeats
     ladders: tuple[tuple[Fidelity, ...], ...] = ((),)

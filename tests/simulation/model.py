@@ -449,6 +449,14 @@ class Model:
         """Whether a study of that name was refused for good, and none is there."""
         return name in self._refused and name not in self.studies
 
+    def rare(self) -> bool:
+        """Whether a trial is under way that goes on from another, or repeats one."""
+        return any(
+            not trial.state.ended and trial.of is not None
+            for known in self.studies.values()
+            for trial in known.trials.values()
+        )
+
     def set_aside(self, name: StudyName) -> bool:
         """Whether the study is paused and waits for somebody to stop it."""
         known = self.studies.get(name)

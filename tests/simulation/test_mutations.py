@@ -10,14 +10,16 @@ import pytest
 from searchd.conductor import evaluation, handing_out, workers
 from searchd.conductor.active import ActiveStudy
 from searchd.conductor.conductor import Conductor
+from searchd.conductor.follow_ups import FollowUps
+from searchd.conductor.lineage import Lineage
 from searchd.conductor.messages import Answer, Decision, Input
 from searchd.conductor.mind import Mind
 from searchd.domain.errors import SearchdError
 from searchd.domain.facts import Event, Fact, MeasurementAdded
 from searchd.domain.failure import RETRIES, Failure
 from searchd.domain.measurement import Measurement
-from searchd.domain.study import StudyName
-from searchd.domain.trial import FoldRun, FoldRunState
+from searchd.domain.study import Changes, Study, StudyName
+from searchd.domain.trial import FoldRun, FoldRunState, Origin, Trial, TrialState
 from searchd.engines.simulated_worker import SimulatedWorker
 from searchd.ports.engine import SegmentReported
 from searchd.service import desk
@@ -197,6 +199,45 @@ def stumbles_over_acknowledgements(patch: Patch) -> None:
     patch.setattr(SimulatedWorker, "acknowledge", stumble)
 
 
+def confirms_again(patch: Patch) -> None:
+    """A server that starts does not know what was confirmed and tested before."""
+    put = FollowUps.put
+
+    def forgetful(self: FollowUps, trial: Trial) -> None:
+        if trial.state is not TrialState.COMPLETED:
+            put(self, trial)
+
+    patch.setattr(FollowUps, "put", forgetful)
+
+
+def exceeds_the_budget(patch: Patch) -> None:
+    """What is enqueued comes on top of what was suggested already."""
+    patch.setattr(Conductor, "_keep_within_budget", staticmethod(lambda active: None))
+
+
+def forgets_what_descendants_need(patch: Patch) -> None:
+    """Whoever ends takes its checkpoints along."""
+    patch.setattr(Lineage, "forgettable", lambda self, trial: (trial.number,) if trial.state.ended else ())
+
+
+def changes_nothing_for_good(patch: Patch) -> None:
+    """What a caller changes in a study that runs is known to the server alone."""
+    change = Conductor._change
+
+    def forgetful(self: Conductor, name: StudyName, changes: Changes, known: Study | None, *rest: Any) -> Study:
+        active = self._mind.studies.get(name)
+        if active is None:
+            return change(self, name, changes, known, *rest)
+        return replace(active.study, spec=changes.applied(active.study.spec))
+
+    patch.setattr(Conductor, "_change", forgetful)
+
+
+def tells_searchers_everything(patch: Patch) -> None:
+    """Searchers learn of confirmations and tests."""
+    patch.setattr(Origin, "informs", True)
+
+
 @dataclass(frozen=True, slots=True)
 class Mutation:
     """A bug, and a promise that it breaks."""
@@ -222,6 +263,11 @@ MUTATIONS = (
     Mutation(waits_for_the_dead, "everything comes to its end"),
     Mutation(stumbles_over_acknowledgements, "nothing unforeseen is raised"),
     Mutation(forgets_to_cancel, "a trial reaches a final state once and keeps it"),
+    Mutation(confirms_again, "each candidate is confirmed and tested once"),
+    Mutation(exceeds_the_budget, "no more trials than the budget allows"),
+    Mutation(forgets_what_descendants_need, "no trial fails for what is not its fault"),
+    Mutation(changes_nothing_for_good, "what is acknowledged is durable"),
+    Mutation(tells_searchers_everything, "searchers are told of what was searched"),
 )
 
 
