@@ -318,7 +318,6 @@ class Conductor:
             self._mind.decision.facts.append(StudyPut(changed))
             return changed
         self._mind.emit(StudyPut(changed))
-        self._keep_within_budget(active)
         self._watch_time(changed)
         return changed
 
@@ -353,14 +352,7 @@ class Conductor:
         trial = queued(active, opened(active, trial))
         self._mind.emit(TrialPut(trial))
         active.observe(trial)
-        self._keep_within_budget(active)
         return trial
-
-    @staticmethod
-    def _keep_within_budget(active: ActiveStudy) -> None:
-        """Give up the last suggestions where a caller's configurations have taken their place."""
-        while active.suggestions and active.trials_left < 0:
-            active.suggestions.pop()
 
     def _pause(self, name: StudyName, reason: str) -> None:
         active = self._mind.studies.get(name)
@@ -378,22 +370,23 @@ class Conductor:
         active.asking.remove(event.numbers)
         active.search_failures = 0
         active.suggestions.extend(event.suggestions)
-        self._keep_within_budget(active)
         for number, suggestion in zip(event.numbers, event.suggestions, strict=False):
             active.remark(number, suggestion.remark)
         active.exhausted = active.exhausted or event.exhausted
         self._mind.dirty[active.study.name] = active
 
     def _search_failed(self, name: StudyName, reason: str) -> None:
-        """Have the searcher rebuilt; suggestions that were on their way are asked for again."""
+        """Have the searcher rebuilt. What it suggested and is no trial yet is asked for again, as after a restart: the
+        rebuilt one knows of trials alone, and would give the same to others."""
         active = self._mind.studies.get(name)
         if active is None:
             return
         self._mind.attending = name
         active.search_open = False
         active.search_failures += 1
-        active.next_number = TrialNumber(active.next_number - active.asked)
+        active.next_number = TrialNumber(active.last_number + 1)
         active.asking.clear()
+        active.suggestions.clear()
         if active.search_failures >= SEARCH_FAILURES:
             self._pause(name, f"the searcher failed {active.search_failures} times: {reason}")
         else:

@@ -83,7 +83,7 @@ def conclude(mind: Mind, active: ActiveStudy, now: datetime) -> None:
     if active.rungs[-1]:
         if follow_up(mind, active, now):
             return
-        why = "the search space is exhausted" if active.exhausted else ""
+        why = "the search space is exhausted" if active.exhausted and not active.suggestions else ""
         if active.standing.on_target:
             why = TARGET_REACHED
         if active.impatient:
