@@ -282,7 +282,7 @@ def test_a_searcher_that_fails_repeats_nothing_of_what_was_enqueued_between(algo
     their numbers."""
     house = House()
     name = house.create(
-        space=SearchSpace((Parameter("x", Integer(1, 12)),)),
+        space=SearchSpace((Parameter("x", Integer(1, 13)),)),
         search=Search(algorithm),
         scheduler=Scheduler(SchedulerAlgorithm.NONE),
         budget=Budget(trials=8, slots=1),
