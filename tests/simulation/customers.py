@@ -111,8 +111,10 @@ class Customer:
         fields |= {"wall_time", "gpu_hours"} if unlimited else set()
         changes = Changes(frozenset(fields), budget, priority=self._chance.choice((0, 1, 2)))
 
+        digest = f"change {sorted(fields)} to {budget.trials}, {changes.priority}"
+
         async def change(server: Server, request_id: str) -> object:
-            return await server.studies.change(self._name, changes, request_id=request_id, digest=f"change {changes}")
+            return await server.studies.change(self._name, changes, request_id=request_id, digest=digest)
 
         answer = await self._asked("change", change, changes)
         if more and not isinstance(answer, SearchdError):
