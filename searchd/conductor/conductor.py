@@ -387,6 +387,7 @@ class Conductor:
         active.next_number = TrialNumber(active.last_number + 1)
         active.asking.clear()
         active.suggestions.clear()
+        active.exhausted = False
         if active.search_failures >= SEARCH_FAILURES:
             self._pause(name, f"the searcher failed {active.search_failures} times: {reason}")
         else:

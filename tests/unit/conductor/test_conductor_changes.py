@@ -277,20 +277,21 @@ def test_a_budget_that_grows_again_finds_what_was_suggested_before(algorithm: Al
 
 
 @pytest.mark.parametrize("algorithm", [Algorithm.GRID, Algorithm.RANDOM, Algorithm.SOBOL])
-def test_a_searcher_that_fails_repeats_nothing_of_what_was_enqueued_between(algorithm: Algorithm) -> None:
-    """A searcher that is rebuilt while suggestions wait gives none of them twice, though enqueued trials have moved
-    their numbers."""
+@pytest.mark.parametrize("trials", [8, 20])
+def test_a_searcher_that_fails_repeats_and_loses_nothing(algorithm: Algorithm, trials: int) -> None:
+    """A searcher that is rebuilt while suggestions wait, some or all that there are, gives each of them once, though
+    enqueued trials have moved their numbers."""
     house = House()
     name = house.create(
         space=SearchSpace((Parameter("x", Integer(1, 13)),)),
         search=Search(algorithm),
         scheduler=Scheduler(SchedulerAlgorithm.NONE),
-        budget=Budget(trials=8, slots=1),
+        budget=Budget(trials=trials, slots=1),
     )
     house.run(lambda: len(house.trials(name)) == 2)
     enqueued(house, name, {"x": 1})
     enqueued(house, name, {"x": 2})
-    changed(house, name, trials=14)
+    changed(house, name, trials=20)
     house.server.post(SearchFailed(name, "it was killed"))
     house.run()
     searched = [t.parameters["x"] for t in house.trials(name) if t.origin is Origin.SEARCH]
