@@ -140,7 +140,14 @@ def _searched(
         seconds += took
         if value <= target:
             return Outcome(number, seconds)
-        searcher.tell(
-            [Observation(TrialNumber(number), parameters, TrialState.COMPLETED, (value,), seconds=took, note=note)]
+        known = Observation(
+            TrialNumber(number),
+            parameters,
+            TrialState.COMPLETED,
+            (value,),
+            seconds=took,
+            note=note,
+            inherited=number <= len(first),
         )
+        searcher.tell([known])
     return Outcome(most, seconds)

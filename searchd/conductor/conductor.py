@@ -1,57 +1,35 @@
 """The conductor: takes one input at a time and says what follows. Everything it decides is a fact or a command."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from searchd.conductor import workers
-from searchd.conductor.active import ActiveStudy, observations, opened
+from searchd.conductor.active import ActiveStudy
 from searchd.conductor.cluster import IDLE_AFTER, Worker
 from searchd.conductor.dispatch import dispatch, expect_end, line_up
-from searchd.conductor.ending import BY_A_CALLER, WALL_TIME_OVER, conclude, gpu_hours_used, keep_budget, stop
+from searchd.conductor.ending import WALL_TIME_OVER, conclude, keep_budget, out_of_time, stop
 from searchd.conductor.evaluation import queued
 from searchd.conductor.messages import (
-    Answer,
-    ChangeStudy,
-    CreateStudy,
     Decision,
-    DeleteStudy,
     DrainRequested,
-    EnqueueTrial,
     Input,
     PauseStudy,
     Reconciled,
     ReopenSearch,
     Request,
     SearchReopened,
-    StopStudy,
     Tick,
 )
 from searchd.conductor.mind import Mind
-from searchd.domain.errors import (
-    BudgetUsed,
-    InvalidStudy,
-    RequestReused,
-    SearchdError,
-    ServerStopping,
-    StudyActive,
-    StudyChanged,
-    StudyEnded,
-    StudyExists,
-    StudyNotFound,
-    TrainableQuarantined,
-    Violation,
-)
-from searchd.domain.facts import ProgressPut, RequestAnswered, StudyDeleted, StudyPut, TrialPut
-from searchd.domain.space import Parameters
-from searchd.domain.study import Changes, Study, StudyName, StudySpec, StudyState
-from searchd.domain.trial import Origin, Trial, TrialNumber, TrialState
+from searchd.conductor.requests import Requests
+from searchd.domain.facts import ProgressPut, StudyPut
+from searchd.domain.study import StudyName, StudySpec, StudyState
+from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.engine import (
     Acknowledge,
     CapacityChanged,
     Drain,
-    Forget,
     SegmentReported,
     SegmentStarted,
     WorkerAdopted,
@@ -59,7 +37,7 @@ from searchd.ports.engine import (
     WorkerReady,
 )
 from searchd.ports.scheduler import Scheduler
-from searchd.ports.searcher import Ask, OpenSearch, SearchFailed, Suggested, Tell
+from searchd.ports.searcher import Ask, SearchFailed, Suggested, Tell
 from searchd.ports.store import DamagedStudy, LiveStudy
 
 AHEAD = 64
@@ -89,8 +67,7 @@ class Conductor:
         """
         self._mind = Mind(make_scheduler, epoch)
         self._mind.set_timer(now + IDLE_AFTER, None)
-        self._answered: dict[str, RequestAnswered] = {}
-        self._deleted: set[StudyName] = set()
+        self._requests = Requests(self._mind)
         self.faults: dict[StudyName, Exception | str] = {}
         """Studies that could not be taken up, and why."""
         for stored in live:
@@ -110,7 +87,7 @@ class Conductor:
             case Suggested():
                 self._suggested(event)
             case Request():
-                self._request(event, now)
+                self._requests.carry_out(event, now)
             case SegmentStarted(worker, key, attempt, elapsed):
                 found = mind.cluster.workers.get(worker)
                 if found is not None and found.held and found.held[0] == (key, attempt):
@@ -149,8 +126,7 @@ class Conductor:
         """What follows from a batch as a whole: work handed out, searchers told and asked, studies ended, counts."""
         mind = self._mind
         mind.attending = None
-        self._answered.clear()
-        self._deleted.clear()
+        self._requests.settle()
         while True:
             for active in list(mind.dirty.values()):
                 if active.study.name in mind.studies:
@@ -190,176 +166,6 @@ class Conductor:
         """What the conductor knows, for views; not to be changed."""
         return self._mind
 
-    # Callers
-
-    def _request(self, request: Request, now: datetime) -> None:
-        result: Study | Trial | SearchdError
-        try:
-            result = self._repeated(request) or self._carried_out(request, now)
-        except SearchdError as error:
-            result = error
-        self._mind.command(Answer(request.token, result))
-
-    def _repeated(self, request: Request) -> Study | Trial | None:
-        """What the same request was answered earlier in this batch; what was answered before it can be read."""
-        before = self._answered.get(request.request_id)
-        if before is not None and before.digest != request.digest:
-            raise RequestReused(request.request_id)
-        if before is None:
-            return None
-        return before.study if before.trial is None else before.trial
-
-    def _carried_out(self, request: Request, now: datetime) -> Study | Trial:
-        known = self._known(request)
-        trial: Trial | None = None
-        match request.body:
-            case CreateStudy(study, first):
-                result = self._create(study, first, known, now)
-            case StopStudy(name):
-                result = self._stop(name, known, now)
-            case DeleteStudy(name):
-                result = self._delete(name, known)
-            case ChangeStudy(name, changes):
-                result = self._change(name, changes, known, request.trials, now)
-            case EnqueueTrial(name, parameters):
-                trial = self._enqueue(name, parameters, known, now)
-                result = self._mind.studies[name].study
-            case _:
-                assert_never(request.body)
-        if request.request_id:
-            answer = RequestAnswered(request.request_id, request.digest, result, trial)
-            self._mind.emit(answer)
-            self._answered[request.request_id] = answer
-        return result if trial is None else trial
-
-    def _known(self, request: Request) -> Study | None:
-        """The study that a request is about, with all that this batch has done to it so far; None if there is none."""
-        active = self._mind.studies.get(request.name)
-        if active is not None:
-            return active.study
-        return None if request.name in self._deleted else request.stored
-
-    def _create(
-        self, study: Study, first: Sequence[tuple[Parameters, Origin]], known: Study | None, now: datetime
-    ) -> Study:
-        mind = self._mind
-        if known is not None:
-            differing = known.spec.differing(study.spec)
-            if differing:
-                raise StudyExists(study.name, differing)
-            return known
-        if mind.draining:
-            raise ServerStopping
-        self._check_quarantine(study)
-        mind.emit(StudyPut(study))
-        active = mind.studies[study.name]
-        for number, (parameters, origin) in enumerate(first[: study.spec.budget.trials], start=1):
-            trial = Trial(study.name, TrialNumber(number), parameters, origin, created_at=now)
-            mind.emit(TrialPut(queued(active, opened(active, trial))))
-        self._start(active, ())
-        return study
-
-    def _check_quarantine(self, study: Study) -> None:
-        reason = self._mind.quarantined.get((study.spec.trainable, study.code))
-        if reason is not None:
-            raise TrainableQuarantined(study.spec.trainable, reason)
-
-    def _start(self, active: ActiveStudy, trials: Sequence[Trial]) -> None:
-        """Open the study's searcher and set its timer."""
-        study = active.study
-        known = trials or list(active.trials.values())
-        self._mind.command(OpenSearch(study.name, study.spec, observations(known)))
-        active.search_open = True
-        self._watch_time(study)
-        self._mind.dirty[study.name] = active
-
-    def _watch_time(self, study: Study) -> None:
-        if study.spec.budget.wall_time is not None:
-            self._mind.set_timer(study.created_at + study.spec.budget.wall_time, study.name)
-
-    def _stop(self, name: StudyName, known: Study | None, now: datetime) -> Study:
-        if known is None:
-            raise StudyNotFound(name)
-        active = self._mind.studies.get(name)
-        if active is not None:
-            return stop(self._mind, active, BY_A_CALLER, now)
-        if not known.state.ended:  # it could not be taken up
-            known = (known if known.state is StudyState.STOPPING else known.stopping(BY_A_CALLER)).stopped(now)
-            self._mind.decision.facts.append(StudyPut(known))
-        return known
-
-    def _delete(self, name: StudyName, known: Study | None) -> Study:
-        if known is None:
-            raise StudyNotFound(name)
-        if not known.state.ended:
-            raise StudyActive(name, known.state)
-        self._mind.emit(StudyDeleted(name))
-        self._deleted.add(name)
-        self._mind.command(Forget(name, None))
-        return known
-
-    def _change(
-        self, name: StudyName, changes: Changes, known: Study | None, trials: Sequence[Trial], now: datetime
-    ) -> Study:
-        if known is None:
-            raise StudyNotFound(name)
-        if changes.etag not in ("", known.spec.etag):
-            raise StudyChanged(name)
-        spec = changes.applied(known.spec)
-        active = self._mind.studies.get(name)
-        if active is None and known.state.ended and "trials" in changes.fields:
-            had = known.spec.budget.trials
-            if spec.budget.trials <= had:
-                problem = f"{spec.budget.trials} is not more than the {had} that the study had"
-                raise InvalidStudy([Violation("budget.trials", problem, "use more, so that it can go on")])
-            return self._reopen(replace(known, spec=spec).reopened(), trials, now)
-        changed = replace(known, spec=spec)
-        if active is None:
-            self._mind.decision.facts.append(StudyPut(changed))
-            return changed
-        self._mind.emit(StudyPut(changed))
-        self._watch_time(changed)
-        return changed
-
-    def _reopen(self, study: Study, trials: Sequence[Trial], now: datetime) -> Study:
-        """Go on with an ended study."""
-        self._check_quarantine(study)
-        if _out_of_time(study, now):
-            problem = "it is over since the study's creation"
-            raise InvalidStudy([Violation("budget.wall_time", problem, "give a longer one as well")])
-        if gpu_hours_used(study.spec, study.progress.train_seconds):
-            problem = f"all {study.spec.budget.gpu_hours:g} are used"
-            raise InvalidStudy([Violation("budget.gpu_hours", problem, "give more as well")])
-        study = replace(study, progress=replace(study.progress, since_best=0))
-        self._mind.emit(StudyPut(study))
-        active = self._mind.studies[study.name]
-        for trial in trials:
-            active.restore(trial)
-        active.standing.failed_before = active.standing.failures.total()
-        self._start(active, trials)
-        return study
-
-    def _enqueue(self, name: StudyName, parameters: Parameters, known: Study | None, now: datetime) -> Trial:
-        if known is None:
-            raise StudyNotFound(name)
-        active = self._mind.studies.get(name)
-        if active is None or known.state.ended or known.state is StudyState.STOPPING:
-            raise StudyEnded(name, known.state)
-        if active.given >= known.spec.budget.trials:
-            raise BudgetUsed(name, known.spec.budget.trials)
-        number = TrialNumber(active.last_number + 1)
-        trial = Trial(name, number, parameters, Origin.REQUESTED, created_at=now)
-        trial = queued(active, opened(active, trial))
-        self._mind.emit(TrialPut(trial))
-        active.observe(trial)
-        return trial
-
-    def _pause(self, name: StudyName, reason: str) -> None:
-        active = self._mind.studies.get(name)
-        if active is not None and active.hands_out:
-            self._mind.emit(StudyPut(active.study.paused(reason)))
-            workers.cancel_held(self._mind, name)
-
     # Searchers
 
     def _suggested(self, event: Suggested) -> None:
@@ -393,6 +199,12 @@ class Conductor:
         else:
             self._mind.command(ReopenSearch(name))
 
+    def _pause(self, name: StudyName, reason: str) -> None:
+        active = self._mind.studies.get(name)
+        if active is not None and active.hands_out:
+            self._mind.emit(StudyPut(active.study.paused(reason)))
+            workers.cancel_held(self._mind, name)
+
     # Time
 
     def _tick(self, now: datetime) -> None:
@@ -407,7 +219,7 @@ class Conductor:
                     mind.set_timer(now + IDLE_AFTER, None)
                 case _:
                     active = mind.studies.get(timed)
-                    if active is not None and _out_of_time(active.study, now):
+                    if active is not None and out_of_time(active.study, now):
                         stop(mind, active, WALL_TIME_OVER, now)
 
     # Settling
@@ -475,10 +287,4 @@ class Conductor:
         for measurement in stored.measurements:
             active.measured(measurement)
         active.progress_stale = True
-        self._start(active, stored.trials)
-
-
-def _out_of_time(study: Study, now: datetime) -> bool:
-    """Whether the wall time is over; a timer may also be that of an earlier study of the same name."""
-    wall_time = study.spec.budget.wall_time
-    return wall_time is not None and study.created_at + wall_time <= now
+        mind.begin(active, stored.trials)

@@ -35,6 +35,12 @@ def stop(mind: Mind, active: ActiveStudy, reason: str, now: datetime) -> Study:
     return active.study
 
 
+def out_of_time(study: Study, now: datetime) -> bool:
+    """Whether the wall time is over; a timer may also be that of an earlier study of the same name."""
+    wall_time = study.spec.budget.wall_time
+    return wall_time is not None and study.created_at + wall_time <= now
+
+
 def gpu_hours_used(spec: StudySpec, train_seconds: float) -> bool:
     """Whether so many seconds of training use up the GPU-hours of the budget; never without any."""
     hours = spec.budget.gpu_hours

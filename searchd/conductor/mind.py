@@ -1,12 +1,12 @@
 """What the conductor knows: active studies, the cluster, timers; and the decision that is being made."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from searchd.conductor.active import ActiveStudy
+from searchd.conductor.active import ActiveStudy, observations
 from searchd.conductor.cluster import Cluster, Worker
 from searchd.conductor.messages import Command, Decision
 from searchd.domain.facts import (
@@ -19,9 +19,10 @@ from searchd.domain.facts import (
     TrialPut,
 )
 from searchd.domain.study import Study, StudyName, StudySpec
-from searchd.domain.trial import FoldRunKey
+from searchd.domain.trial import FoldRunKey, Trial
 from searchd.ports.engine import PoolKey, WorkerId
 from searchd.ports.scheduler import Scheduler
+from searchd.ports.searcher import OpenSearch
 
 Timed = Worker | StudyName | None
 """What a timer is for: a worker's deadline, a study's wall time, or a look at idle workers."""
@@ -106,6 +107,20 @@ class Mind:
         """A new active study, after those that are there."""
         self._orders += 1
         return ActiveStudy(study, self.make_scheduler(study.spec), self._orders)
+
+    def begin(self, active: ActiveStudy, trials: Sequence[Trial] = ()) -> None:
+        """Open a study's searcher and set its timer; ``trials`` are all of the study's, if some have ended."""
+        study = active.study
+        known = trials or list(active.trials.values())
+        self.command(OpenSearch(study.name, study.spec, observations(known)))
+        active.search_open = True
+        self.watch_time(study)
+        self.dirty[study.name] = active
+
+    def watch_time(self, study: Study) -> None:
+        """Ask to be told when the study's wall time is over."""
+        if study.spec.budget.wall_time is not None:
+            self.set_timer(study.created_at + study.spec.budget.wall_time, study.name)
 
     def name_worker(self) -> WorkerId:
         """A worker id that no other server's worker has."""

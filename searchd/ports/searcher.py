@@ -23,6 +23,7 @@ class Observation:
         feasible: Whether they keep all limits; True while nothing is known.
         seconds: Seconds that it was trained for so far, over all its fold runs.
         note: What the searcher noted when it suggested the trial.
+        inherited: Whether its configuration is the best of an earlier study.
     """
 
     number: TrialNumber
@@ -33,6 +34,7 @@ class Observation:
     feasible: bool = True
     seconds: float = 0.0
     note: str = ""
+    inherited: bool = False
 
     @property
     def score(self) -> float | None:

@@ -61,7 +61,7 @@ class EvolutionSearcher(ModelSearcher):
         self._advance(number)
         if len(self._parents) < PARENTS:
             return self._covering(number)
-        return self._sampled(number)
+        return self._sampled(number, self._axes.free)
 
     def _sampler(self, seed: int) -> "_Nsga2 | _Nsga3":
         with warnings.catch_warnings():

@@ -9,14 +9,17 @@ import warnings
 from collections.abc import Sequence
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler
 
 from searchd.domain.space import Parameters, ParameterValue
 from searchd.domain.study import StudySpec
 from searchd.domain.trial import TrialNumber
+from searchd.ports.searcher import Observation
 from searchd.searchers.chance import uniforms
 from searchd.searchers.optuna import ModelSearcher, Propose
 from searchd.searchers.optuna_trials import Partial, View
+from searchd.searchers.vicinity import REACH, Vicinity
 
 BEST = 100
 """With more results than this and ``RECENT``, this many of the best are shown,"""
@@ -28,7 +31,8 @@ RECENT = 300
 class GpSearcher(ModelSearcher):
     """A Gaussian process over complete trials, which keeps away from those that run.
 
-    A parameter that does not exist in a trial counts as the middle of its domain there. Asked once more, the model
+    A parameter that does not exist in a trial counts as the middle of its domain there. After a warm start it looks
+    near what was inherited, for as long as that pays. Asked once more, the model
     would find the same best point again, so where a trial has that already, another value of one parameter is tried.
     PyTorch is imported when the model is first asked.
     """
@@ -40,9 +44,15 @@ class GpSearcher(ModelSearcher):
             spec: The study.
             deterministic: Whether a configuration always gives the same score, so that no noise is to be fitted.
         """
-        middle = [0.5] * len(spec.space.parameters)
-        super().__init__(spec, View(Partial.HIDDEN, lambda _: middle, BEST, RECENT))
+        self._middle = [0.5] * len(spec.space.parameters)
+        super().__init__(spec, View(Partial.HIDDEN, lambda _: self._middle, BEST, RECENT))
+        self._vicinity = Vicinity(spec)
         self._deterministic = deterministic
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Take in new or changed trials; the newest observation of a trial replaces older ones."""
+        super().tell(observations)
+        self._vicinity.tell(observations)
 
     def _sampler(self, seed: int) -> BaseSampler:
         with warnings.catch_warnings():
@@ -50,8 +60,15 @@ class GpSearcher(ModelSearcher):
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return GPSampler(seed=seed, n_startup_trials=1, deterministic_objective=self._deterministic)
 
-    def _sampled(self, number: TrialNumber) -> Propose:
-        propose = super()._sampled(number)
+    def _proposals(self, number: TrialNumber) -> Propose:
+        centre = self._vicinity.centre()
+        inner = centre and self._axes.inward(centre, self._middle)
+        if inner:
+            return self._sampled(number, self._axes.near(inner, REACH))
+        return super()._proposals(number)
+
+    def _sampled(self, number: TrialNumber, free: dict[str, BaseDistribution]) -> Propose:
+        propose = super()._sampled(number, free)
         found: list[Parameters] = []
 
         def near(attempt: int) -> Parameters:

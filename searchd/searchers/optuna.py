@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState as OptunaState
 
@@ -70,7 +71,7 @@ class ModelSearcher(ABC):
     def _proposals(self, number: TrialNumber) -> Propose:
         if self._shown.results < STARTUP_TRIALS:
             return self._covering(number)
-        return self._sampled(number)
+        return self._sampled(number, self._axes.free)
 
     def _covering(self, number: TrialNumber) -> Propose:
         """Proposals that cover the space evenly, whatever is known."""
@@ -79,13 +80,13 @@ class ModelSearcher(ABC):
             uniforms(self._seed, number, count, attempt) if attempt else self._points.point(number)
         )
 
-    def _sampled(self, number: TrialNumber) -> Propose:
-        """Proposals of a sampler."""
+    def _sampled(self, number: TrialNumber, free: dict[str, BaseDistribution]) -> Propose:
+        """Proposals of a sampler within the distributions of the free parameters."""
         sampler, study = self._sampler(seed_of(self._seed, number)), self._study()
         trial = frozen_trial(number, OptunaState.RUNNING)
 
         def propose(attempt: int) -> Parameters:  # noqa: ARG001  # the sampler's chance goes on by itself
-            together = self._axes.free if self._whole else sampler.infer_relative_search_space(study, trial)
+            together = free if self._whole else sampler.infer_relative_search_space(study, trial)
             relative = sampler.sample_relative(study, trial, together)
             return self._axes.outward(
                 lambda name, distribution: (

@@ -1,6 +1,7 @@
 """A search space as Optuna's distributions, and configurations from one to the other."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,16 @@ class Axes:
         self.free = {name: d for name, d in self.distributions.items() if not d.single()}
         self.conditional = any(p.when for p in space.parameters)
 
+    def near(self, inner: Mapping[str, Any], reach: float) -> dict[str, BaseDistribution]:
+        """The free parameters' distributions, narrowed to where numbers differ little from given ones.
+
+        Args:
+            inner: A configuration in Optuna's values, of every free parameter.
+            reach: Largest difference, as a share of each number's domain, logarithmic ones by their logarithm; steps
+                that are wider are still taken.
+        """
+        return {name: _narrowed(of, inner[name], reach) for name, of in self.free.items()}
+
     def inward(self, parameters: Parameters, filling: Sequence[float] | None) -> dict[str, Any] | None:
         """A configuration in Optuna's values; None if it lies outside the space.
 
@@ -65,6 +76,23 @@ class Axes:
             else:
                 chosen[parameter.name] = parameter.domain.at(0)
         return chosen
+
+
+def _narrowed(of: BaseDistribution, value: Any, reach: float) -> BaseDistribution:
+    if isinstance(of, FloatDistribution):
+        low, high = _around(of, value, reach)
+        return FloatDistribution(max(low, of.low), min(high, of.high), log=of.log)
+    if isinstance(of, IntDistribution):
+        low, high = _around(of, value, reach)
+        return IntDistribution(max(math.floor(low), of.low), min(math.ceil(high), of.high), log=of.log)
+    return of
+
+
+def _around(of: FloatDistribution | IntDistribution, value: float, reach: float) -> tuple[float, float]:
+    if of.log:
+        factor = (of.high / of.low) ** reach
+        return value / factor, value * factor
+    return value - reach * (of.high - of.low), value + reach * (of.high - of.low)
 
 
 def _axis(domain: Domain) -> Axis:

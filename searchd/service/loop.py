@@ -1,15 +1,14 @@
 """The one loop: inputs gather, the conductor decides, one transaction takes all facts, only then commands are done.
 
 While a batch commits, the next one gathers, so durability costs one disk flush for many inputs. If a commit fails, its
-callers are told so, its commands are dropped, and the conductor is rebuilt from the store: memory never runs ahead
-of disk. The same happens when another server has the store's lease, only that the rebuilding waits until that lapses.
+callers are told so, nothing of it is done but the closing of searchers, and the conductor is rebuilt from the store:
+memory never runs ahead of disk. The same happens when another server has the store's lease, only that the rebuilding
+waits until that lapses.
 """
 
 import asyncio
 import contextlib
 import logging
-import threading
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,22 +23,13 @@ from searchd.conductor.messages import (
     EnqueueTrial,
     Input,
     PauseStudy,
-    Reconciled,
     ReopenSearch,
     Request,
     SearchReopened,
     StudyMutation,
     Tick,
 )
-from searchd.domain.errors import (
-    LeaseLost,
-    NotLeader,
-    RequestReused,
-    SearchdError,
-    ServerStopping,
-    StoreFull,
-    StoreUnavailable,
-)
+from searchd.domain.errors import LeaseLost, RequestReused, SearchdError, ServerStopping, StoreUnavailable
 from searchd.domain.facts import study_of
 from searchd.domain.study import Study, StudyName, StudySpec
 from searchd.domain.trial import Trial
@@ -48,16 +38,17 @@ from searchd.ports.clock import Clock
 from searchd.ports.engine import Engine, EngineCommand
 from searchd.ports.scheduler import Scheduler
 from searchd.ports.searcher import Ask, CloseSearch, OpenSearch, Searchers, SearchFailed, Tell
-from searchd.ports.store import DamagedStudy, LiveStudy, Store
+from searchd.ports.store import Store
 from searchd.service.desk import Desk, all_trials, answer, looked_up, refuse
+from searchd.service.inbox import Inbox
 from searchd.service.listeners import Listeners
+from searchd.service.recovery import Recovery, rebuilt
 from searchd.service.writer import Writer
 
 log = logging.getLogger(__name__)
 
 BATCH = 2048
 """Most inputs decided before a commit."""
-
 
 FAULT = "an internal fault; see the server's log"
 
@@ -106,23 +97,16 @@ class Loop:
         self._settings = settings
         self._engine: Engine | None = None
         self._searchers: Searchers | None = None
-        self._inbox: deque[Input] = deque()
-        self._desk = Desk(self.post, self._withdraw, settings.pending_requests)
+        self._inbox = Inbox()
+        self._desk = Desk(self.post, self._inbox.withdraw, settings.pending_requests)
         self.listeners = Listeners()
-        self._signalled = False
-        self._signal_lock = threading.Lock()
-        self._wake = asyncio.Event()
-        self._asyncio: asyncio.AbstractEventLoop | None = None
         self._leaving = asyncio.Event()
         self._draining = False
-        self._epoch = 0
-        self._held = False
-        self._adopting = asyncio.Lock()
+        self._recovery = Recovery(store, self._writer, self.listeners, settings.retry, self._leaving)
         self._ended = asyncio.Event()
         self._ended.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.conductor = Conductor((), make_scheduler, 0, clock.now())
-        self._ready: asyncio.Future[None] | None = None
 
     def bind(self, engine: Engine, searchers: Searchers, address: str = "") -> None:
         """Say who carries out commands, both of whom deliver to ``post``, and where this server takes requests."""
@@ -132,14 +116,7 @@ class Loop:
 
     def post(self, event: Input) -> None:
         """Hand in an input, from any thread."""
-        self._inbox.append(event)
-        if not self._signalled:
-            with self._signal_lock:
-                if self._signalled or self._asyncio is None:
-                    return
-                self._signalled = True
-            with contextlib.suppress(RuntimeError):
-                self._asyncio.call_soon_threadsafe(self._wake.set)
+        self._inbox.post(event)
 
     async def request(self, body: StudyMutation, request_id: str, digest: str) -> Study:
         """Have a mutation decided; returns the study once it is durable.
@@ -163,41 +140,35 @@ class Loop:
             raise RequestReused(request_id)
         return answered
 
-    def _withdraw(self, request: Request) -> None:
-        with contextlib.suppress(ValueError):  # it is being decided
-            self._inbox.remove(request)
-
     async def ready(self) -> None:
         """Return once the engine has started and what there was has been taken over, or another server leads.
 
         Raises:
             Exception: what the engine raised when it could not start.
         """
-        if self._ready is None:
-            self._ready = asyncio.get_running_loop().create_future()
-        await self._ready
+        await self._recovery.ready()
 
     async def run(self) -> None:
         """Recover whenever this server does not lead, else take turns, until ``stop``."""
-        self._asyncio = asyncio.get_running_loop()
+        self._inbox.attend()
         self._ended.clear()
-        beating = self._asyncio.create_task(self._beat())
+        beating = asyncio.create_task(self._beat())
         try:
             while not self.stopping:
-                if not self._epoch:
+                if not self.epoch:
                     await self._recover()
                     continue
                 await self._gathered()
-                if not self._epoch:
+                if not self.epoch:
                     continue
-                batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), BATCH))]
+                batch = self._inbox.take(BATCH)
                 decision = await self._decided(await self._looked_up(batch))
                 if decision is not None and await self._committed(decision, batch):
                     self._act(decision.commands)
             with contextlib.suppress(SearchdError):
                 await self._writer.on_thread(self._store.give_up)
         except Exception as error:
-            self._started(error)
+            self._recovery.started(error)
             raise
         finally:
             beating.cancel()
@@ -217,7 +188,7 @@ class Loop:
         """End the loop after the batch that is being decided, and tell those who were not heard."""
         self._desk.refusal = ServerStopping()
         self._leaving.set()
-        self._wake.set()
+        self._inbox.wake()
         self.listeners.wake()
         await self._ended.wait()
         self._writer.close()
@@ -230,7 +201,7 @@ class Loop:
     @property
     def epoch(self) -> int:
         """The epoch in which this server writes; 0 while it does not."""
-        return self._epoch
+        return self._recovery.epoch
 
     @property
     def leader(self) -> str:
@@ -246,17 +217,11 @@ class Loop:
 
     async def _gathered(self) -> None:
         """Wait for an input or a timer."""
-        if not self._inbox:
-            timer = self.conductor.next_timer
-            seconds = None if timer is None else max((timer - self._clock.now()).total_seconds(), 0.0)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), seconds)
-        with self._signal_lock:
-            self._signalled = False
-            self._wake.clear()
+        timer = self.conductor.next_timer
+        await self._inbox.gathered(None if timer is None else max((timer - self._clock.now()).total_seconds(), 0.0))
         timer = self.conductor.next_timer
         if timer is not None and timer <= self._clock.now():
-            self._inbox.append(Tick())
+            self._inbox.add(Tick())
 
     async def _looked_up(self, batch: list[Input]) -> list[Input]:
         """The batch, its requests with what the store knows of them: from now on until they are decided that stays so.
@@ -303,8 +268,8 @@ class Loop:
             again.append(PauseStudy(study, FAULT))
         else:
             await asyncio.sleep(self._settings.retry.total_seconds())
-        self._inbox.extendleft(reversed(again))
-        self._epoch = 0
+        self._inbox.put_back(again)
+        self._recovery.epoch = 0
 
     async def _committed(self, decision: Decision, batch: list[Input]) -> bool:
         """Whether the facts are durable and this server leads, so that the commands may be carried out."""
@@ -316,7 +281,9 @@ class Loop:
         except SearchdError as error:
             log.error("a commit failed: %s", error)
             refuse(batch, error)
-            self._epoch = 0
+            # It may have been written, and studies have ended; searchers of those that have not are opened anew.
+            self._act([command for command in decision.commands if isinstance(command, CloseSearch)])
+            self._recovery.epoch = 0
             return False
         self.listeners.wake({study_of(fact) for fact in decision.facts})
         return True
@@ -325,16 +292,16 @@ class Loop:
         """Give signs of life while this server leads; that is also how a store that takes no writes is noticed."""
         while True:
             await asyncio.sleep(self._settings.lease.total_seconds() / 4)
-            if not self._held:
+            if not self._recovery.held:
                 continue
             try:
                 await self._writer.beat()
-                if self._epoch and not self.stopping:
+                if self.epoch and not self.stopping:
                     self._desk.refusal = None
             except LeaseLost as error:
                 log.error("%s", error)
-                self._epoch, self._held = 0, False
-                self._wake.set()
+                self._recovery.epoch, self._recovery.held = 0, False
+                self._inbox.wake()
             except SearchdError as error:
                 log.error("the store takes no writes: %s", error)
                 self._desk.refusal = error
@@ -365,97 +332,40 @@ class Loop:
 
     async def _recover(self) -> None:
         """Rebuild the conductor from the store, adopt workers, and find what must be handed out again."""
-        self._epoch = 0  # what an engine may be adopting now is not for the conductor to come
-        self._keep_requests()
-        found = await self._taken()
-        if found is None:
-            return
-        self._epoch, live = found
+        # What only callers know is kept: workers and searchers repeat what they said.
+        self._inbox.put_back([event for event in self._inbox.take() if isinstance(event, Request | PauseStudy)])
+        while isinstance(live := await self._recovery.attempt(), SearchdError):
+            self._stand_by(live)
+            if await self._recovery.left_meanwhile():
+                return
+        self._desk.refusal = None
         reach("lease.taken")
         if self._draining:
-            self._inbox.append(DrainRequested())
+            self._inbox.add(DrainRequested())
         self.listeners.wake()  # what was written last, by whomever, may not have been told
-        self.conductor = Conductor(live, self._make_scheduler, self._epoch, self._clock.now())
-        for study, fault in self.conductor.faults.items():
-            log.error(
-                "%s cannot be taken up: %s", study, fault, exc_info=fault if isinstance(fault, Exception) else None
-            )
+        self._replace(rebuilt(live, self._make_scheduler, self.epoch, self._clock.now()))
         opening = self.conductor.opening()
         if await self._committed(opening, []):
             self._act(opening.commands)
-            self._spawn(self._adopt(self._epoch))
+            if self._engine is not None:
+                self._spawn(self._recovery.adopt(self._engine, self.epoch, self.post))
         else:
             await asyncio.sleep(self._settings.retry.total_seconds())
 
-    def _keep_requests(self) -> None:
-        """Keep of the inbox what only callers know: workers and searchers repeat what they said."""
-        kept = [event for event in self._inbox if isinstance(event, Request | PauseStudy)]
-        self._inbox.clear()
-        self._inbox.extend(kept)
+    def _stand_by(self, refusal: SearchdError) -> None:
+        """Take no requests for now, and tell those who wait."""
+        if not self._recovery.held:  # another server knows better what becomes of the studies
+            self._replace(Conductor((), self._make_scheduler, 0, self._clock.now()))
+        self._desk.refusal = refusal
+        refuse(self._inbox.take(), refusal)
 
-    async def _taken(self) -> tuple[int, Sequence[LiveStudy | DamagedStudy]] | None:
-        """Take the lease as soon as that is allowed: the epoch and what has not ended; None if told to stop.
-
-        Until then callers are refused, and those who watch are woken by what the server that leads commits.
-        """
-        revision = -1
-        while not self.stopping:
-            try:
-                epoch = await self._writer.stand()
-                if epoch is not None:
-                    self._held = True
-                    live = await asyncio.to_thread(self._store.live)
-                    self._desk.refusal = None
-                    return epoch, live
-                self._held = False
-                refusal: SearchdError = NotLeader(self.leader)
-                self.conductor = Conductor((), self._make_scheduler, 0, self._clock.now())
-                newest = await self._writer.on_thread(self._store.revision)
-                if newest != revision:
-                    revision = newest
-                    self.listeners.wake()
-            except SearchdError as error:
-                log.error("the store cannot be used: %s", error)
-                refusal = error
-            self._desk.refusal = refusal
-            refuse(self._inbox, refusal)
-            self._inbox.clear()
-            if isinstance(refusal, NotLeader | StoreFull):  # it can be read all the same
-                self._started(None)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._leaving.wait(), self._settings.retry.total_seconds())
-        return None
-
-    async def _adopt(self, epoch: int) -> None:
-        """Have the engine take over what there is, one epoch after the other; only the newest one is reconciled.
-
-        An engine that does not start at first ends the server; later on it is tried again.
-        """
-        engine = self._engine
-        if engine is None:
-            return
-        async with self._adopting:
-            while epoch == self._epoch and not self.stopping:
-                try:
-                    await asyncio.to_thread(engine.start, epoch)
-                except Exception as error:
-                    log.error("the engine cannot start: %s", error, exc_info=not isinstance(error, SearchdError))
-                    self._started(error)
-                    await asyncio.sleep(self._settings.retry.total_seconds())
-                    continue
-                if epoch == self._epoch:
-                    self.post(Reconciled())
-                    self._started(None)
-                return
-
-    def _started(self, error: Exception | None) -> None:
-        if self._ready is None:
-            self._ready = asyncio.get_running_loop().create_future()
-        if not self._ready.done():
-            if error is None:
-                self._ready.set_result(None)
-            else:
-                self._ready.set_exception(error)
+    def _replace(self, conductor: Conductor) -> None:
+        """Go on with another conductor, and without searchers of studies that it does not know."""
+        gone = self.conductor.mind.studies.keys() - conductor.mind.studies.keys()
+        self.conductor = conductor
+        for study in sorted(gone):
+            if self._searchers is not None:
+                self._searchers.perform(CloseSearch(study))
 
     async def _reopen(self, study: StudyName) -> None:
         """Rebuild a study's searcher from its stored trials."""
@@ -467,6 +377,8 @@ class Loop:
         except SearchdError as error:
             self.post(SearchFailed(study, str(error)))
             return
+        if self.conductor.mind.studies.get(study) is not active:
+            return  # it has ended meanwhile
         self._searchers.perform(OpenSearch(study, active.study.spec, observations(trials)))
         self.post(SearchReopened(study))
 

@@ -9,11 +9,11 @@ import pytest
 
 from searchd.conductor import evaluation, handing_out, workers
 from searchd.conductor.active import ActiveStudy
-from searchd.conductor.conductor import Conductor
 from searchd.conductor.follow_ups import FollowUps
 from searchd.conductor.lineage import Lineage
 from searchd.conductor.messages import Answer, Decision, Input
 from searchd.conductor.mind import Mind
+from searchd.conductor.requests import Requests
 from searchd.domain.errors import SearchdError
 from searchd.domain.facts import Event, Fact, MeasurementAdded
 from searchd.domain.failure import RETRIES, Failure
@@ -130,7 +130,7 @@ def hands_out_what_workers_hold(patch: Patch) -> None:
 def forgets_answers(patch: Patch) -> None:
     """Requests are never recognised."""
     patch.setattr(MemoryStore, "answered", lambda self, request_id: None)
-    patch.setattr(Conductor, "_repeated", lambda self, request: None)
+    patch.setattr(Requests, "_repeated", lambda self, request: None)
 
 
 def blames_for_lost_nodes(patch: Patch) -> None:
@@ -222,15 +222,15 @@ def begins_anew(patch: Patch) -> None:
 
 def changes_nothing_for_good(patch: Patch) -> None:
     """What a caller changes in a study that runs is known to the server alone."""
-    change = Conductor._change
+    change = Requests._change
 
-    def forgetful(self: Conductor, name: StudyName, changes: Changes, known: Study | None, *rest: Any) -> Study:
+    def forgetful(self: Requests, name: StudyName, changes: Changes, known: Study | None, *rest: Any) -> Study:
         active = self._mind.studies.get(name)
         if active is None:
             return change(self, name, changes, known, *rest)
         return replace(active.study, spec=changes.applied(active.study.spec))
 
-    patch.setattr(Conductor, "_change", forgetful)
+    patch.setattr(Requests, "_change", forgetful)
 
 
 def tells_searchers_everything(patch: Patch) -> None:

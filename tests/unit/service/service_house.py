@@ -20,8 +20,10 @@ from searchd.engines.simulated import Behaviour, Epoch, SimulatedCluster, Simula
 from searchd.ports.catalog import Inspection
 from searchd.ports.engine import EngineCommand, EngineEvent, Node, Segment
 from searchd.ports.scheduler import Scheduler
+from searchd.ports.searcher import CloseSearch, OpenSearch, SearchCommand
 from searchd.ports.store import Lease
 from searchd.schedulers.factory import make_scheduler
+from searchd.searchers.host import Answer
 from searchd.searchers.local import LocalSearchers
 from searchd.service.loop import Loop, LoopSettings
 from searchd.service.studies import Studies
@@ -133,6 +135,22 @@ class ThreadedEngine:
             self._inner.close(leave_workers=leave_workers)
 
 
+class NotedSearchers(LocalSearchers):
+    """Searchers of which the test can see which are open."""
+
+    def __init__(self, deliver: Callable[[Answer], None]) -> None:
+        super().__init__(deliver)
+        self.open: set[str] = set()
+
+    def perform(self, command: SearchCommand) -> None:
+        """Note and carry out."""
+        if isinstance(command, OpenSearch):
+            self.open.add(command.study)
+        elif isinstance(command, CloseSearch):
+            self.open.discard(command.study)
+        super().perform(command)
+
+
 class Cards:
     """A catalog of given cards."""
 
@@ -171,7 +189,8 @@ class ServiceHouse:
         self.clock = clock
         self.loop = Loop(store, schedulers, clock, settings, holder)
         self.engine = ThreadedEngine(cluster, self.loop.post, lock)
-        self.loop.bind(self.engine, LocalSearchers(self.loop.post), f"{holder}:1")
+        self.searchers = NotedSearchers(self.loop.post)
+        self.loop.bind(self.engine, self.searchers, f"{holder}:1")
         self.studies = Studies(store, self.loop, Cards(*cards), NoData(), clock)
         self.watches = Watches(store, self.loop, clock, 3, quiet=timedelta(milliseconds=30))
 

@@ -148,7 +148,7 @@ async def test_a_standby_takes_over_when_the_leader_dies() -> None:
 
 async def test_a_leader_that_slept_writes_and_kills_nothing() -> None:
     """A leader that wakes up after its lease has lapsed finds its writes refused, does none of what it had in mind, and
-    stands by; what it says about the study's workers has no effect."""
+    stands by without a searcher; what it says about the study's workers has no effect."""
     world = World()
     async with world.serving(BRIEF, holder="one") as sleeper, world.serving(BRIEF, holder="two") as heir:
         await sleeper.create(**LONG)
@@ -157,7 +157,9 @@ async def test_a_leader_that_slept_writes_and_kills_nothing() -> None:
         await heir.until(lambda: heir.loop.epoch > 1)
         commits = sleeper.store.commits
         sleeper.store.release.set()
+        assert sleeper.searchers.open == {NAME}
         await heir.until(lambda: sleeper.loop.epoch == 0)
+        await heir.until(lambda: not sleeper.searchers.open)
         with pytest.raises(NotLeader):
             await soon(sleeper.create("b"))
         study = await heir.ended(NAME)

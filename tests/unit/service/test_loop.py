@@ -1,7 +1,6 @@
 """The loop: nothing before its commit, nothing of a failed one, a fault for one study alone, bounds and ends."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -25,7 +24,7 @@ from searchd.schedulers.asha import AshaPromotion
 from searchd.schedulers.factory import make_scheduler
 from searchd.service.loop import FAULT, LoopSettings
 from tests.unit.conductor.simulated import SPACE
-from tests.unit.service.service_house import CARD, ServiceHouse, World, soon
+from tests.unit.service.service_house import CARD, World, soon
 
 NAME = study_name("default", "a")
 LONG: dict[str, Any] = {"evaluation": Evaluation(epochs=27), "scheduler": Scheduler(SchedulerAlgorithm.NONE)}
@@ -100,35 +99,6 @@ async def test_running_segments_survive_failed_commits(failures: int) -> None:
     assert len(world.store.trials(NAME, frozenset({TrialState.COMPLETED}), 0, 100)) == 20
     assert set(world.trained.values()) == {1}
     assert study.progress.epochs == 20 * 27
-
-
-async def test_overlapping_recoveries_reconcile_only_the_newest() -> None:
-    """When a commit fails while the engine still adopts for an earlier one, nothing is handed out twice."""
-    world = World()
-    async with world.serving() as house:
-        await house.create(**LONG)
-        await house.until(lambda: world.store.study(NAME).progress.epochs > 5)
-        slow = threading.Event()
-        house.engine.starting = lambda epoch: (slow.wait(0.05) and None) or None
-        world.store.failing = 1
-        await house.until(lambda: world.store.failing == 0)
-        world.store.failing = 1
-        await house.until(lambda: world.store.failing == 0)
-        slow.set()
-        await house.ended(NAME)
-    assert set(world.trained.values()) == {1}
-
-
-async def test_store_that_is_away_is_waited_for() -> None:
-    """If the store cannot even be read after a failure, the loop tries again until it can."""
-    world = World()
-    async with world.serving() as house:
-        await house.create(**LONG)
-        world.store.deaf = 5
-        world.store.failing = 1
-        await house.until(lambda: world.store.deaf == 0)
-        assert (await house.ended(NAME)).state is StudyState.SUCCEEDED
-    assert set(world.trained.values()) == {1}
 
 
 class Broken(AshaPromotion):
@@ -240,23 +210,6 @@ async def test_drain_then_a_new_server_trains_nothing_twice() -> None:
     async with world.serving() as house:
         assert (await house.ended(NAME)).state is StudyState.SUCCEEDED
     assert set(world.trained.values()) == {1}
-
-
-async def test_engine_that_cannot_start_is_reported() -> None:
-    """``ready`` raises what the engine raised, and the loop still answers and ends."""
-    world = World()
-    house = ServiceHouse(world.store, world.cluster, world.clock, LoopSettings(), make_scheduler)
-
-    def refuse(epoch: int) -> None:
-        raise ConnectionError("no Ray there")
-
-    house.engine.starting = refuse
-    running = asyncio.create_task(house.loop.run())
-    with pytest.raises(ConnectionError, match="no Ray there"):
-        await soon(house.loop.ready())
-    assert (await soon(house.create())).state is StudyState.PENDING
-    await house.loop.stop()
-    await running
 
 
 async def test_old_events_are_forgotten_in_time() -> None:
