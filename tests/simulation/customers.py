@@ -18,8 +18,8 @@ from searchd.domain.errors import (
 )
 from searchd.domain.facts import Bookmark, Event, StudyDeleted
 from searchd.domain.study import Budget, Changes, StudyName, study_name
-from tests.simulation.model import Wish
 from tests.simulation.plan import Errand, Fault, StudyPlan
+from tests.simulation.rules import Wish
 from tests.simulation.servers import Server
 from tests.simulation.stage import Stage
 

@@ -23,6 +23,15 @@ class Known:
     since_best: int = 0
     """Trials with a first result since the best changed or the study was taken up again."""
 
+    def put(self, trial: Trial) -> None:
+        """Take in a trial as it stands now."""
+        before, best = self.trials.get(trial.number), self.best()
+        self.trials[trial.number] = trial
+        if self.best() != best:
+            self.since_best = 0
+        elif not trial.origin.repeats and not (before and before.scores) and (trial.scores or trial.state.ended):
+            self.since_best += trial.state is not TrialState.CANCELLED
+
     def searched(self) -> Iterator[Trial]:
         """Trials that count in the budget."""
         return (trial for trial in self.trials.values() if not trial.origin.repeats)

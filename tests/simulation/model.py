@@ -1,21 +1,15 @@
 """An independent model of what searchd promises: it sees what becomes durable, what workers are given and do, and what
 callers and watchers are told, and says which promise is broken. It knows nothing of how anything is decided."""
 
-import math
-import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from searchd.domain.errors import (
-    BudgetUsed,
-    InvalidStudy,
     SearchdError,
-    StudyEnded,
     StudyNotFound,
     TrainableQuarantined,
 )
-from searchd.domain.evaluation import Score
 from searchd.domain.facts import (
     Event,
     Fact,
@@ -29,18 +23,14 @@ from searchd.domain.facts import (
 )
 from searchd.domain.failure import Failure
 from searchd.domain.measurement import Measurement
-from searchd.domain.space import Parameters
 from searchd.domain.study import Changes, Study, StudyName, StudyState
 from searchd.domain.trial import FoldRunKey, FoldRunState, Origin, Trial, TrialState
 from searchd.ports.engine import Segment, WorkerId
-from tests.simulation import rules
+from tests.simulation import figures, rules
 from tests.simulation.known import Known
 
 Run = tuple[int, FoldRunKey]
 """A fold run, with the seed of its study: studies of one name follow each other."""
-
-Wish = Changes | Parameters | None
-"""What a request asks for beyond what its kind says."""
 
 
 @dataclass(slots=True)
@@ -48,7 +38,7 @@ class _Asked:
     """A request that somebody has made, and whether it has changed anything."""
 
     name: StudyName
-    wish: Wish
+    wish: rules.Wish
     done: bool = False
 
 
@@ -86,6 +76,10 @@ class Model:
         if not holds:
             self.breaks(promise, detail)
 
+    def _report(self, breaches: Iterable[rules.Breach]) -> None:
+        for breach in breaches:
+            self.breaks(*breach)
+
     # What becomes durable
 
     def epoch_begun(self, epoch: int) -> None:
@@ -103,7 +97,7 @@ class Model:
             self._take(fact)
         for fact in facts:
             if isinstance(fact, ProgressPut) and fact.study in self.studies:
-                self._recount(self.studies[fact.study])
+                self._report(figures.recounted(self.studies[fact.study]))
 
     def _take(self, fact: Fact) -> None:
         name = fact.study.name if isinstance(fact, RequestAnswered) else study_of(fact)
@@ -135,8 +129,7 @@ class Model:
             self._within(study.name, self._births[study.name], "create")
             self.studies[study.name] = Known(study, self._births[study.name])
             return
-        for breach in rules.changed_study(known, study):
-            self.breaks(*breach)
+        self._report(rules.changed_study(known, study))
         if study.spec != known.study.spec:
             self._spec_changed(known, study)
         if known.study.state.ended and not study.state.ended:
@@ -183,8 +176,7 @@ class Model:
             breaches = [*rules.changed_trial(known, before, trial)]
         if rules.is_handed_out(before, trial):
             breaches += rules.handed_out(known, trial)
-        for breach in breaches:
-            self.breaks(*breach)
+        self._report(breaches)
         runs_before = before.fold_runs if before is not None else ()
         for index, run in enumerate(trial.fold_runs):
             key = FoldRunKey(trial.study, trial.number, run.repeat, run.fold)
@@ -198,48 +190,11 @@ class Model:
                 self.expect(run.attempt == attempt, "attempts only grow, by being handed out", (key, run.attempt))
             failures = old.failures if old is not None else ()
             self.expect(run.failures[: len(failures)] == failures, "failures are not forgotten", key)
-        self._put(known, before, trial)
+        known.put(trial)
         if trial.state is TrialState.COMPLETED:
-            self._completed(known, trial)
+            self._report(figures.completed(known, trial))
         if trial.state in (TrialState.FAILED, TrialState.INFEASIBLE):
             self._blamed(known, trial)
-
-    def _put(self, known: Known, before: Trial | None, trial: Trial) -> None:
-        best = known.best()
-        known.trials[trial.number] = trial
-        if known.best() != best:
-            known.since_best = 0
-        elif not trial.origin.repeats and not (before and before.scores) and (trial.scores or trial.state.ended):
-            known.since_best += trial.state is not TrialState.CANCELLED
-
-    def _completed(self, known: Known, trial: Trial) -> None:
-        """Every fold run has a score at the top rung, and each score is that of a measurement in the log."""
-        spec = known.study.spec
-        top = spec.ladder[-1]
-        folds = {Origin.CONFIRMATION: spec.evaluation.confirming.folds, Origin.TEST: 1}.get(trial.origin, top.folds)
-        label = f"{trial.study} trial {trial.number}"
-        scores: list[float] = []
-        for run in trial.fold_runs:
-            inherited = [score for epoch, score in run.scores if epoch <= trial.of_epoch]
-            key = FoldRunKey(trial.study, trial.number, run.repeat, run.fold)
-            found = [
-                (m.epoch, m.metrics[spec.objective.metric])
-                for m in known.measurements
-                if (m.trial, m.repeat, m.fold) == (trial.number, run.repeat, run.fold)
-                and spec.objective.metric in m.metrics
-            ]
-            for epoch, score in run.scores[len(inherited) :]:
-                if spec.evaluation.score is Score.LAST:
-                    ok = (epoch, score) in found
-                else:
-                    ok = score in [*inherited, *(value for at, value in found if at <= epoch)]
-                self.expect(ok, "scores are those of measurements in the log", (key, epoch, score))
-            last = run.score_at(top.epochs)
-            if last is not None:
-                scores.append(last)
-        self.expect(len(scores) == folds, "a complete trial has the scores of all its folds", label)
-        mean = statistics.fmean(scores) if scores else math.nan
-        self.expect(bool(trial.scores) and trial.scores[-1] == mean, "a trial's score is its folds' mean", label)
 
     def _blamed(self, known: Known, trial: Trial) -> None:
         """A trial fails only by failures of its own, more than its study retries."""
@@ -274,18 +229,6 @@ class Model:
         self.expect(same, "measurements are what the worker measured", label)
         known.measured.add((key, m.attempt, m.epoch))
         known.measurements.append(m)
-
-    def _recount(self, known: Known) -> None:
-        """The counts that go with a batch are those of the log at its end."""
-        name, progress = known.study.name, known.progress
-        counts = Counter(trial.state for trial in known.trials.values())
-        self.expect(dict(progress.trials) == dict(counts), "counts equal a recount (trials)", (name, progress, counts))
-        rungs = [sum(t.rung > rung for t in known.searched()) for rung in range(len(known.study.spec.ladder))]
-        self.expect(list(progress.rungs) == rungs, "counts equal a recount (rungs)", (name, progress.rungs, rungs))
-        since = known.since_best
-        self.expect(progress.since_best == since, "counts equal a recount (since best)", (name, progress, since))
-        epochs = len(known.measurements)
-        self.expect(progress.epochs == epochs, "counts equal a recount (epochs)", (name, progress.epochs, epochs))
 
     # What workers are given and do
 
@@ -351,7 +294,7 @@ class Model:
             informs = trial is not None and trial.origin not in (Origin.CONFIRMATION, Origin.TEST, Origin.DESCENT)
             self.expect(informs, "searchers are told of what was searched, when it is durable", (name, number))
 
-    def asked(self, what: str, name: StudyName, request_id: str, wish: Wish = None) -> None:
+    def asked(self, what: str, name: StudyName, request_id: str, wish: rules.Wish = None) -> None:
         """Somebody begins to ask for something, once or more often."""
         self._asked[what, name] += 1
         self._wishes[request_id] = _Asked(name, wish)
@@ -366,7 +309,8 @@ class Model:
         if isinstance(answer, StudyNotFound) and what in ("stop", "delete"):
             self.expect(deaths == births > 0, "a study exists until it is deleted", (request_id, answer))
             return
-        if isinstance(answer, SearchdError) and known is not None and self._excused(known, what, request_id, answer):
+        wish = self._wishes[request_id].wish
+        if isinstance(answer, SearchdError) and known is not None and rules.excused(known, what, wish, answer):
             return
         if isinstance(answer, SearchdError):
             self.breaks("requests that are right are carried out", f"{request_id}: {type(answer).__name__}: {answer}")
@@ -379,7 +323,6 @@ class Model:
                 stopping = known is None or known.study.state is StudyState.STOPPING or known.study.state.ended
                 self.expect(births > 0 and stopping, promise, request_id)
             case "change":
-                wish = self._wishes[request_id].wish
                 same = known is not None and isinstance(wish, Changes) and wish.applied(known.study.spec)
                 self.expect(known is not None and same == known.study.spec, promise, request_id)
             case "enqueue":
@@ -387,22 +330,6 @@ class Model:
                 self.expect(isinstance(tried, Trial) and tried.origin is Origin.REQUESTED, promise, request_id)
             case _:
                 self.expect(deaths == self._asked["delete", name], promise, request_id)
-
-    def _excused(self, known: Known, what: str, request_id: str, error: SearchdError) -> bool:
-        """Whether a study that is as it is may refuse a request."""
-        over = known.study.state.ended or known.study.state is StudyState.STOPPING
-        wish, trials = self._wishes[request_id].wish, known.study.spec.budget.trials
-        match error:
-            case StudyEnded():
-                return what == "enqueue" and over
-            case BudgetUsed():
-                return what == "enqueue" and sum(1 for _ in known.searched()) >= trials
-            case InvalidStudy() if isinstance(wish, Changes):
-                timed = known.study.spec.budget.wall_time or known.study.spec.budget.gpu_hours
-                return known.study.state.ended and (wish.budget.trials <= trials or timed is not None)
-            case TrainableQuarantined():
-                return what == "change" and known.study.state.ended
-        return False
 
     def watched(self, watcher: str, name: StudyName, seen: int, event: Event) -> None:
         """A watcher that has seen everything up to a revision sees an event."""

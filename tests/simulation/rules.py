@@ -2,13 +2,18 @@
 
 from collections.abc import Iterator
 
+from searchd.domain.errors import BudgetUsed, InvalidStudy, SearchdError, StudyEnded, TrainableQuarantined
 from searchd.domain.evaluation import TEST_FOLD
-from searchd.domain.study import Study, StudyState
+from searchd.domain.space import Parameters
+from searchd.domain.study import Changes, Study, StudyState
 from searchd.domain.trial import FoldRunState, Origin, Trial, TrialState
 from tests.simulation.known import Known
 
 Breach = tuple[str, object]
 """A broken promise, and what shows it."""
+
+Wish = Changes | Parameters | None
+"""What a request asks for beyond what its kind says."""
 
 MOVES = {
     TrialState.PENDING: (TrialState.PENDING, TrialState.RUNNING),
@@ -186,3 +191,19 @@ def _won(known: Known, study: Study) -> Iterator[Breach]:
         yield "the first of the confirmed is the winner", (study.name, confirmed)
     if study.spec.evaluation.confirm is None and known.best() not in (None, first.trial):
         yield "the first of the confirmed is the winner", (study.name, known.best(), confirmed)
+
+
+def excused(known: Known, what: str, wish: Wish, error: SearchdError) -> bool:
+    """Whether a study that is as it is may refuse a request."""
+    ended, budget = known.study.state.ended, known.study.spec.budget
+    match error:
+        case StudyEnded():
+            return what == "enqueue" and (ended or known.study.state is StudyState.STOPPING)
+        case BudgetUsed():
+            return what == "enqueue" and sum(1 for _ in known.searched()) >= budget.trials
+        case InvalidStudy() if isinstance(wish, Changes):
+            timed = budget.wall_time or budget.gpu_hours
+            return ended and (wish.budget.trials <= budget.trials or timed is not None)
+        case TrainableQuarantined():
+            return what == "change" and ended
+    return False
