@@ -130,6 +130,8 @@ class Model:
             self.studies[study.name] = Known(study, self._births[study.name])
             return
         self._report(rules.changed_study(known, study))
+        if study.state is StudyState.STOPPED and not known.study.state.ended:
+            self._within(study.name, 1, "stop")
         if study.spec != known.study.spec:
             self._spec_changed(known, study)
         if known.study.state.ended and not study.state.ended:

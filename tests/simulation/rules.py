@@ -148,6 +148,8 @@ def _ended(known: Known, study: Study) -> Iterator[Breach]:
     why = study.reason
     if study.state is StudyState.SUCCEEDED and why not in BY_ITSELF and not why.startswith("patience is used"):
         yield "a study that ends says why", (study.name, why)
+    if (why == BY_ITSELF[-1] and not known.on_target()) or (why.startswith("patience") and not known.impatient()):
+        yield "a study that ends says why", (study.name, why)
     used = sum(1 for _ in known.searched()) >= study.spec.budget.trials
     endless = any(p.domain.levels is None for p in study.spec.space.parameters)
     grows = study.spec.scheduler.algorithm == "population"
