@@ -101,7 +101,7 @@ class StudySpec:
     """What a caller defines. After creation only the budget may grow.
 
     ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies whose best
-    configurations are tried first.
+    configurations are tried first and searched around.
     """
 
     trainable: str

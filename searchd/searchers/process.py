@@ -1,23 +1,28 @@
 """The searchers of all studies in a child process, so that a slow one never makes the service's loop late."""
 
 import contextlib
+import itertools
 import os
 import queue
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from multiprocessing import Pipe
 from pathlib import Path
 
 import searchd
-from searchd.ports.searcher import CloseSearch, OpenSearch, SearchCommand, SearchFailed
+from searchd.ports.searcher import CloseSearch, OpenSearch, SearchCommand, SearchFailed, Tell
 from searchd.searchers.host import Answer
 
 BATCH = 256
 """Most commands in one write to the child."""
+
+OBSERVATIONS = 256
+"""About as many in one write: pickling keeps all other threads waiting, the service's loop too."""
 
 CLOSING_TIME = timedelta(seconds=2)
 """How long the child may take to leave before it is killed."""
@@ -88,10 +93,11 @@ class SearcherProcess:
         return known
 
     def _write(self, batch: Sequence[SearchCommand]) -> None:
-        if batch and self._child is not None:
+        if self._child is not None:
             # Of a child that is gone the reader tells, after its last answer.
             with contextlib.suppress(OSError):
-                self._child.connection.send(batch)
+                for part in _parts(batch):
+                    self._child.connection.send(part)
 
     def _started(self) -> "_Child | None":
         try:
@@ -117,6 +123,30 @@ class SearcherProcess:
         for study in sorted(self._open):
             self._open.discard(study)
             self._deliver(SearchFailed(study, f"the searcher process ended unexpectedly (exit status {status})"))
+
+
+def _parts(batch: Sequence[SearchCommand]) -> Iterator[list[SearchCommand]]:
+    """The commands in order, a part for each write; a study's many trials are told bit by bit."""
+    part: list[SearchCommand] = []
+    room = OBSERVATIONS
+    for command in itertools.chain.from_iterable(map(_bits, batch)):
+        part.append(command)
+        room -= len(command.observations) if isinstance(command, OpenSearch | Tell) else 0
+        if room <= 0:
+            yield part
+            part, room = [], OBSERVATIONS
+    if part:
+        yield part
+
+
+def _bits(command: SearchCommand) -> Iterator[SearchCommand]:
+    """The command with few observations, then others that tell the rest."""
+    if not isinstance(command, OpenSearch | Tell):
+        yield command
+        return
+    yield replace(command, observations=command.observations[:OBSERVATIONS])
+    for start in range(OBSERVATIONS, len(command.observations), OBSERVATIONS):
+        yield Tell(command.study, command.observations[start : start + OBSERVATIONS])
 
 
 class _Child:

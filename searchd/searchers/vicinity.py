@@ -15,7 +15,7 @@ from searchd.searchers.standing import Standings
 REACH = 0.2
 """How far from the centre it extends in each number, as a share of the number's domain."""
 
-PATIENCE = 6
+PATIENCE = 12
 """Trials in a row that bring nothing better before the whole space is searched."""
 
 Order = tuple[float, int, float]

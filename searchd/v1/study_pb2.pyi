@@ -1435,7 +1435,9 @@ class Study(google.protobuf.message.Message):
 
     @property
     def warm_start(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Earlier studies of the same project, by id or name: the best configuration of each is tried first."""
+        """Earlier studies of the same project, by id or name: the best configuration of each is tried first, and
+        model-based search looks near those that do well here.
+        """
 
     @property
     def other_metrics(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:

@@ -71,7 +71,7 @@ async def test_only_what_the_mask_names_changes(here: House) -> None:
 
 async def test_a_configuration_of_the_callers_is_tried(here: House) -> None:
     """A configuration is tried once however often its request is repeated; one outside the space is refused."""
-    await created(here, definition("trainable: net\nbudget: {trials: 40, slots: 1}"))
+    await created(here, definition("trainable: net\nsearch: {algorithm: random}\nbudget: {trials: 40, slots: 1}"))
     trial = trial_pb2.Trial(parameters=codec.encode_parameters({"lr": 0.01, "width": 8}))
     request = CreateTrialRequest(parent=NAME, trial=trial, request_id="r-2")
     first = (await here.trials.CreateTrial(request)).trial

@@ -14,7 +14,7 @@ import pytest
 from searchd.domain.objective import Goal as Direction
 from searchd.domain.objective import Objective
 from searchd.domain.search import Algorithm, Search
-from searchd.domain.space import Float, Parameter, SearchSpace
+from searchd.domain.space import Float, Integer, Parameter, SearchSpace
 from searchd.domain.study import StudySpec
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.searcher import (
@@ -106,6 +106,17 @@ def test_tells_reach_the_searcher(hosted: Hosted) -> None:
     answers = {a.study: a.suggestions for a in (hosted.answer() for _ in range(3)) if isinstance(a, Suggested)}
     assert answers["told at opening"] == answers["told later"]
     assert answers["told at opening"] != answers["ignorant"]
+
+
+def test_many_trials_reach_the_searcher(hosted: Hosted) -> None:
+    """Of a space of 2,000 configurations a study that opens with 1,990 trials is offered the ten that are left."""
+    study = spec(Algorithm.RANDOM, SearchSpace((Parameter("x", Integer(1, 2001)),)), 3)
+    tried = tuple(observed(n, {"x": n}, 0.5, TrialState.COMPLETED) for n in range(1, 1991))
+    hosted.perform(OpenSearch("large", study, tried), Ask("large", numbers(*range(1991, 2003))))
+    answer = hosted.answer()
+    assert isinstance(answer, Suggested)
+    assert sorted(s.parameters["x"] for s in answer.suggestions) == list(range(1991, 2001))
+    assert answer.exhausted
 
 
 def test_says_when_a_space_is_exhausted(hosted: Hosted) -> None:

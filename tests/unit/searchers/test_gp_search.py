@@ -7,7 +7,7 @@ import pytest
 
 from searchd.domain.objective import Goal
 from searchd.domain.search import Algorithm
-from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
+from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, Parameters, SearchSpace
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.searcher import Observation, Searcher
 from searchd.searchers.factory import make_searcher
@@ -119,3 +119,26 @@ def test_leaves_out_trials_that_did_not_complete() -> None:
     ignorant.tell(known)
     told.tell([replace(o, number=TrialNumber(100 + o.number), state=TrialState.STOPPED) for o in known])
     assert told.suggest(TrialNumber(200)) == ignorant.suggest(TrialNumber(200))
+
+
+def test_looks_near_what_was_inherited() -> None:
+    """After a warm start numbers stay within a fifth of their domain, by logarithm or step as the domain has them."""
+    space = SearchSpace(
+        (
+            Parameter("lr", Float(1e-6, 1e-1, log=True)),
+            Parameter("depth", Integer(1, 11)),
+            Parameter("units", Integer(8, 512, log=True)),
+            Parameter("kind", Choice(("a", "b"))),
+        )
+    )
+    searcher = make_searcher(spec(Algorithm.GP, space, 3))
+    near: Parameters = {"lr": 1e-3, "depth": 6, "units": 64, "kind": "a"}
+    far: Parameters = {"lr": 1e-1, "depth": 1, "units": 512, "kind": "b"}
+    old = Observation(TrialNumber(2), near, TrialState.COMPLETED, (0.9,), inherited=True)
+    searcher.tell([observed(1, far, 0.1, TrialState.COMPLETED), old])
+    for number in range(3, 5):
+        p = suggested(searcher, number) or {}
+        assert_belongs(p, space)
+        assert 0.99e-4 <= p["lr"] <= 1.01e-2
+        assert 4 <= p["depth"] <= 8
+        assert 27 <= p["units"] <= 148
