@@ -280,7 +280,7 @@ class ActiveStudy:
         its way."""
         if self.search_over:
             return True
-        return (self.exhausted or self.trials_left <= 0) and not self.suggestions and not self.asked
+        return (self.exhausted or self.trials_left <= 0) and not self.asked and not self.startable
 
     @property
     def population(self) -> int | None:
@@ -288,17 +288,29 @@ class ActiveStudy:
         return population_size(self.study.spec)
 
     @property
-    def budget_left(self) -> int:
-        """Trials of the budget that do not exist and are not on their way; negative if too many are."""
-        return self.study.spec.budget.trials - self.given - len(self.suggestions) - self.asked
+    def room(self) -> int:
+        """Trials that suggestions may still become; negative if there are too many trials."""
+        unused = self.study.spec.budget.trials - self.given
+        if self.population is None:
+            return unused
+        return min(unused, self.population - (self.given - self.lineage.no_members))
+
+    @property
+    def startable(self) -> int:
+        """Suggestions that may become trials now. Where callers have enqueued configurations or lowered the budget
+        there may be more suggestions; they are kept, since the budget may grow, and the searcher has given them."""
+        return 0 if self.search_over else max(min(len(self.suggestions), self.room), 0)
 
     @property
     def trials_left(self) -> int:
-        """Those of them that the searcher is to propose."""
-        if self.population is None:
-            return self.budget_left
-        members = self.given - self.lineage.no_members + len(self.suggestions) + self.asked
-        return min(self.budget_left, self.population - members)
+        """Suggestions to ask for in all; negative if there are too many."""
+        return self.room - len(self.suggestions) - self.asked
+
+    @property
+    def budget_left(self) -> int:
+        """Trials of the budget that do not exist and that no suggestion, there or on its way, will become."""
+        coming = max(min(len(self.suggestions) + self.asked, self.room), 0)
+        return self.study.spec.budget.trials - self.given - coming
 
     @property
     def slots_left(self) -> bool:
@@ -334,11 +346,6 @@ class ActiveStudy:
         if remark and not (self.search_log and self.search_log[-1].endswith(f": {remark}")):
             self.search_log = (*self.search_log, f"from trial {number}: {remark}")[-REMARKS:]
             self.progress_stale = True
-
-    def keep_within_budget(self) -> None:
-        """Give up the last suggestions where a caller's configurations have taken their place."""
-        while self.suggestions and self.trials_left < 0:
-            self.suggestions.pop()
 
     def observe(self, trial: Trial) -> None:
         """Note what the searcher should be told of a trial: one that learns of all but repeats and descendants, any of

@@ -130,6 +130,7 @@ class Conductor:
         while True:
             for active in list(mind.dirty.values()):
                 if active.study.name in mind.studies:
+                    keep_budget(mind, active, now)
                     line_up(mind, active)
             dispatch(mind, now)
             dirty, mind.dirty = mind.dirty, {}
@@ -175,22 +176,24 @@ class Conductor:
         active.asking.remove(event.numbers)
         active.search_failures = 0
         active.suggestions.extend(event.suggestions)
-        active.keep_within_budget()
         for number, suggestion in zip(event.numbers, event.suggestions, strict=False):
             active.remark(number, suggestion.remark)
         active.exhausted = active.exhausted or event.exhausted
         self._mind.dirty[active.study.name] = active
 
     def _search_failed(self, name: StudyName, reason: str) -> None:
-        """Have the searcher rebuilt; suggestions that were on their way are asked for again."""
+        """Have the searcher rebuilt. What it suggested and is no trial yet is asked for again, as after a restart: the
+        rebuilt one knows of trials alone, and would give the same to others."""
         active = self._mind.studies.get(name)
         if active is None:
             return
         self._mind.attending = name
         active.search_open = False
         active.search_failures += 1
-        active.next_number = TrialNumber(active.next_number - active.asked)
+        active.next_number = TrialNumber(active.last_number + 1)
         active.asking.clear()
+        active.suggestions.clear()
+        active.exhausted = False
         if active.search_failures >= SEARCH_FAILURES:
             self._pause(name, f"the searcher failed {active.search_failures} times: {reason}")
         else:

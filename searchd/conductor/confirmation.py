@@ -39,7 +39,9 @@ def _to_test(active: ActiveStudy) -> list[Candidate]:
     default = active.standing.default
     known = {c.trial: c for c in (*active.standing.candidates, default) if c is not None and c.feasible}
     known |= {c.trial: c for c in active.follow_ups.candidates() if c.trial not in known}
-    confirmed = active.follow_ups.results()
+    confirmed = [
+        c for c in active.follow_ups.results() if active.follow_ups.has(Origin.CONFIRMATION, TrialNumber(c.trial))
+    ]
     winner = confirmed[0].trial if confirmed else next(iter(known), None)
     chosen = [known[TrialNumber(winner)]] if winner in known else []
     return chosen if default is None or default in chosen else [*chosen, default]

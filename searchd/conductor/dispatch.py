@@ -246,7 +246,7 @@ def _work_units(pool: Pool) -> int:
     """How many more workers the studies in line could use, counted as far as it matters."""
     units = 0
     for active in pool.lined_up.values():
-        wants = max(len(active.ready) + len(active.suggestions) + len(active.extra), 1)
+        wants = max(len(active.ready) + active.startable + len(active.extra), 1)
         slots = active.study.spec.budget.slots
         units += wants if slots is None else min(wants, slots - len(active.serving))
         if units > len(pool.starting):

@@ -48,13 +48,14 @@ def gpu_hours_used(spec: StudySpec, train_seconds: float) -> bool:
 
 
 def keep_budget(mind: Mind, active: ActiveStudy, now: datetime) -> None:
-    """Stop the study if its target is reached, its GPU-hours are used, or nothing but failures has come of it."""
+    """Stop the study if its GPU-hours are used or nothing but failures has come of it, its search if its target is
+    reached: what follows then uses GPU-hours, too."""
     if not active.hands_out:
         return
-    if active.standing.on_target:
-        _close(mind, active, TARGET_REACHED, now)
-    elif gpu_hours_used(active.study.spec, active.train_seconds):
+    if gpu_hours_used(active.study.spec, active.train_seconds):
         stop(mind, active, GPU_HOURS_USED, now)
+    elif active.standing.on_target:
+        _close(mind, active, TARGET_REACHED, now)
     elif _hopeless(active):
         stop(mind, active, f"{NOTHING_WORKS}; {active.standing.commonest_failure()}", now)
 
@@ -89,7 +90,7 @@ def conclude(mind: Mind, active: ActiveStudy, now: datetime) -> None:
     if active.rungs[-1]:
         if follow_up(mind, active, now):
             return
-        why = "the search space is exhausted" if active.exhausted else ""
+        why = "the search space is exhausted" if active.exhausted and not active.suggestions else ""
         if active.standing.on_target:
             why = TARGET_REACHED
         if active.impatient:

@@ -45,7 +45,8 @@ class FollowUps:
         return (origin, of) in self._trials
 
     def results(self) -> tuple[Confirmed, ...]:
-        """What is known of every candidate: by fresh mean, the winner first, then those without a mean."""
+        """What is known of every candidate: by fresh mean, the winner first, then those without a mean, by what they were
+        chosen by."""
         found = {trial.of: self._confirmed(trial) for trial in self.of(Origin.CONFIRMATION)}
         scores = {trial.of or 0: self._scores(trial) for trial in self.of(Origin.CONFIRMATION)}
         for trial in self.of(Origin.TEST):
@@ -55,12 +56,20 @@ class FollowUps:
         through = [c for c in found.values() if c.mean is not None]
         shrunk = shrunk_means([scores[c.trial] for c in through]) if through else ()
         ranked = [replace(c, shrunk=mean) for c, mean in zip(through, shrunk, strict=True)]
-        broken = {
-            trial.of for trial in self.of(Origin.CONFIRMATION) if not (trial.feasible and _candidate(trial).feasible)
-        }
+        ranked += [c for c in found.values() if c.mean is None]
+        broken = {trial.of for trial in self._trials.values() if not _candidate(trial).feasible}
+        broken |= {trial.of for trial in self.of(Origin.CONFIRMATION) if not trial.feasible}
         # By the mean and not the shrunken one, which is in the same order but for noise that leaves no difference.
-        ranked.sort(key=lambda c: (c.trial in broken, -self._signed(c.mean), -self._signed(c.selected), c.trial))
-        return (*ranked, *(c for c in found.values() if c.mean is None))
+        ranked.sort(
+            key=lambda c: (
+                c.mean is None,
+                c.trial in broken,
+                -self._signed(c.mean),
+                -self._signed(c.selected),
+                c.trial,
+            )
+        )
+        return tuple(ranked)
 
     def _signed(self, value: float | None) -> float:
         return self._goal.signed(value or 0.0)

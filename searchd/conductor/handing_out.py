@@ -20,13 +20,7 @@ from searchd.ports.engine import Segment
 def has_work(active: ActiveStudy) -> bool:
     """Whether a segment could probably be handed out; queues may hold outdated entries, which handing out clears."""
     return bool(
-        active.hands_out
-        and (
-            active.ready
-            or (active.suggestions and not active.search_over)
-            or active.extra
-            or next_promotion(active) is not None
-        )
+        active.hands_out and (active.ready or active.startable or active.extra or next_promotion(active) is not None)
     )
 
 
@@ -109,7 +103,7 @@ def _promoted(mind: Mind, active: ActiveStudy, now: datetime) -> Trial | None:
 
 
 def _new(active: ActiveStudy, now: datetime) -> Trial | None:
-    if not active.suggestions or active.search_over:
+    if not active.startable:
         return None
     suggestion = active.suggestions.popleft()
     number = TrialNumber(active.last_number + 1)

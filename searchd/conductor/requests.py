@@ -112,9 +112,7 @@ class Requests:
             return known
         if mind.draining:
             raise ServerStopping
-        quarantined = mind.quarantined.get((study.spec.trainable, study.code))
-        if quarantined is not None:
-            raise TrainableQuarantined(study.spec.trainable, quarantined)
+        self._check_quarantine(study)
         mind.emit(StudyPut(study))
         active = mind.studies[study.name]
         for number, (parameters, origin) in enumerate(first[: study.spec.budget.trials], start=1):
@@ -122,6 +120,11 @@ class Requests:
             mind.emit(TrialPut(queued(active, opened(active, trial))))
         mind.begin(active)
         return study
+
+    def _check_quarantine(self, study: Study) -> None:
+        reason = self._mind.quarantined.get((study.spec.trainable, study.code))
+        if reason is not None:
+            raise TrainableQuarantined(study.spec.trainable, reason)
 
     def _stop(self, name: StudyName, known: Study | None, now: datetime) -> Study:
         if known is None:
@@ -164,12 +167,12 @@ class Requests:
             self._mind.decision.facts.append(StudyPut(changed))
             return changed
         self._mind.emit(StudyPut(changed))
-        active.keep_within_budget()
         self._mind.watch_time(changed)
         return changed
 
     def _reopen(self, study: Study, trials: Sequence[Trial], now: datetime) -> Study:
         """Go on with an ended study."""
+        self._check_quarantine(study)
         if out_of_time(study, now):
             problem = "it is over since the study's creation"
             raise InvalidStudy([Violation("budget.wall_time", problem, "give a longer one as well")])
@@ -198,5 +201,4 @@ class Requests:
         trial = queued(active, opened(active, trial))
         self._mind.emit(TrialPut(trial))
         active.observe(trial)
-        active.keep_within_budget()
         return trial

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,10 @@ from searchd.domain.errors import (
     StoreUnavailable,
     StudyNotFound,
 )
-from searchd.domain.facts import Bookmark, Event, StudyDeleted, StudyPut
-from searchd.domain.study import StudyName, study_name
-from tests.simulation.plan import Fault, StudyPlan
+from searchd.domain.facts import Bookmark, Event, StudyDeleted
+from searchd.domain.study import Budget, Changes, StudyName, study_name
+from tests.simulation.plan import Errand, Fault, StudyPlan
+from tests.simulation.rules import Wish
 from tests.simulation.servers import Server
 from tests.simulation.stage import Stage
 
@@ -50,28 +52,73 @@ class Customer:
         self._chance = stage.chance(seed)
         self._requests = 0
         self._seed = seed
+        self._errands = deque(plan.errands)
+        self._trials = plan.draft.budget.trials
+        self._stopped = False
 
     async def own(self) -> None:
-        """Do with the study what is planned; returns when it has ended, and is deleted if it is to be."""
+        """Do with the study what is planned; returns when it has ended for good, and is deleted if it is to be."""
         plan, model = self._plan, self._stage.model
         await self._until(plan.create_at)
         created = await self._asked("create", self._create)
         if isinstance(created, SearchdError):
             return
         life = model.life(self._name)
-        while not model.ended(self._name, life):
-            now = self._stage.events.time()
-            if (plan.stop_at is not None and now >= plan.stop_at) or model.set_aside(self._name):
-                await self._asked("stop", self._stop)
-                while not model.ended(self._name, life):
-                    await asyncio.sleep(0.5)
-                break
-            await asyncio.sleep(self._chance.uniform(0.2, 1.0))
+        await self._accompany(life)
+        for more in plan.extensions:
+            await asyncio.sleep(self._chance.uniform(0.0, 2.0))
+            await self._change(more, unlimited=True)
+            await self._accompany(life)
+        model.finish(self._name)
         if plan.delete:
             await asyncio.sleep(self._chance.uniform(0.0, 3.0))
             await self._asked("delete", self._delete)
             if plan.create_again is not None:
                 await Customer(self._stage, self._servers, plan.create_again, f"{self._seed} again").own()
+
+    async def _accompany(self, life: int) -> None:
+        """Until the study ends, run the errands that are due, and stop it when it is time, or nothing else helps."""
+        plan, model = self._plan, self._stage.model
+        while not model.ended(self._name, life):
+            now = self._stage.events.time()
+            due = plan.stop_at is not None and now >= plan.stop_at and not self._stopped
+            if due or model.set_aside(self._name):
+                self._stopped = True
+                await self._asked("stop", self._stop)
+                while not model.ended(self._name, life):
+                    await asyncio.sleep(0.5)
+                return
+            if self._errands and self._errands[0].at <= now:
+                await self._run_errand(self._errands.popleft())
+            await asyncio.sleep(self._chance.uniform(0.2, 1.0))
+
+    async def _run_errand(self, errand: Errand) -> None:
+        parameters = errand.parameters
+        if parameters is None:
+            await self._change(errand.more)
+            return
+
+        async def enqueue(server: Server, request_id: str) -> object:
+            digest = f"enqueue {parameters}"
+            return await server.studies.enqueue(self._name, parameters, request_id=request_id, digest=digest)
+
+        await self._asked("enqueue", enqueue, parameters)
+
+    async def _change(self, more: int, *, unlimited: bool = False) -> None:
+        """Change the budget of trials, or else the priority; with ``unlimited``, drop what else would end the study."""
+        budget = Budget(trials=max(self._trials + more, 1))
+        fields = {"trials"} if more else {"priority"}
+        fields |= {"wall_time", "gpu_hours"} if unlimited else set()
+        changes = Changes(frozenset(fields), budget, priority=self._chance.choice((0, 1, 2)))
+
+        digest = f"change {sorted(fields)} to {budget.trials}, {changes.priority}"
+
+        async def change(server: Server, request_id: str) -> object:
+            return await server.studies.change(self._name, changes, request_id=request_id, digest=digest)
+
+        answer = await self._asked("change", change, changes)
+        if more and not isinstance(answer, SearchdError):
+            self._trials = budget.trials
 
     async def _until(self, at: float) -> None:
         await asyncio.sleep(max(0.0, at - self._stage.events.time()))
@@ -94,12 +141,14 @@ class Customer:
         await server.studies.delete(self._name, request_id=request_id, digest="delete")
         return None
 
-    async def _asked(self, what: str, work: Callable[[Server, str], Coroutine[Any, Any, object]]) -> object:
+    async def _asked(
+        self, what: str, work: Callable[[Server, str], Coroutine[Any, Any, object]], wish: Wish = None
+    ) -> object:
         """Ask until there is an answer that trying again would not change; returns it, errors too."""
         self._requests += 1
         request_id = f"{self._seed} {what} {self._requests}"
         wanted = _Wanted(what, self._name, request_id, lambda server: work(server, request_id))
-        self._stage.model.asked(what, self._name, request_id)
+        self._stage.model.asked(what, self._name, request_id, wish)
         doubled = self._stage.may(Fault.REQUEST_DOUBLED) and self._chance.random() < 0.5
         if not doubled:
             return await self._answered(wanted)
@@ -197,7 +246,7 @@ class Watcher:
         events = self._stage.events
         over: asyncio.Future[None] = events.create_future()
         arrives = 0.0
-        complete = self._stage.model.over(self._name)
+        complete = self._stage.model.finished(self._name)
 
         def lost() -> None:
             if not over.done():
@@ -229,7 +278,7 @@ class Watcher:
             task = process.spawn(serve())
             task.add_done_callback(ended, context=process.context.copy())
             await asyncio.wait_for(over, self._chance.choice((5.0, 60.0)))
-            if complete and not server.loop.stopping:
+            if complete and self._seen >= self._stage.model.latest(self._name):
                 self._done = True
         except TimeoutError:
             if process.alive:
@@ -242,10 +291,7 @@ class Watcher:
             return
         if isinstance(event, Event):
             self._stage.model.watched(self._id, self._name, self._seen, event)
-            if isinstance(event.fact, StudyDeleted) or (
-                isinstance(event.fact, StudyPut) and event.fact.study.state.ended
-            ):
-                self._done = True
+            self._done = self._done or isinstance(event.fact, StudyDeleted)
         self._seen = event.revision
 
 

@@ -12,6 +12,12 @@ from tests.simulation.servers import Server
 from tests.simulation.stage import Stage
 from tests.simulation.workers import WorldCluster
 
+AIMED = 0.4
+"""The share of faults that wait until a confirmation, a test or a descendant is under way."""
+
+LONGEST_AIM_SECONDS = 10.0
+"""For so long after all others they do."""
+
 
 class Faults:
     """Brings about the faults of a plan, each at its time; all have ended when ``happen`` returns."""
@@ -37,7 +43,15 @@ class Faults:
             server.boot()
             server.searchers.failing = 0
 
+    async def _aimed(self) -> None:
+        """Wait, but not for long, until something is under way that is rare."""
+        until = self._stage.plan.quiet_at + LONGEST_AIM_SECONDS
+        while self._stage.events.time() < until and not self._stage.model.rare():
+            await asyncio.sleep(self._chance.uniform(0.1, 1.0))
+
     async def _happen(self, fault: Fault) -> None:
+        if self._chance.random() < AIMED:
+            await self._aimed()
         mood = self._disk.mood
         match fault:
             case Fault.SERVER_KILLED | Fault.SERVER_PAUSED | Fault.SERVER_LEFT:

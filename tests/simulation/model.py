@@ -1,14 +1,15 @@
 """An independent model of what searchd promises: it sees what becomes durable, what workers are given and do, and what
 callers and watchers are told, and says which promise is broken. It knows nothing of how anything is decided."""
 
-import math
-import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from searchd.domain.errors import SearchdError, StudyNotFound, TrainableQuarantined
-from searchd.domain.evaluation import Score
+from searchd.domain.errors import (
+    SearchdError,
+    StudyNotFound,
+    TrainableQuarantined,
+)
 from searchd.domain.facts import (
     Event,
     Fact,
@@ -22,24 +23,23 @@ from searchd.domain.facts import (
 )
 from searchd.domain.failure import Failure
 from searchd.domain.measurement import Measurement
-from searchd.domain.study import Progress, Study, StudyName, StudyState
-from searchd.domain.trial import FoldRunKey, FoldRunState, Trial, TrialState
+from searchd.domain.study import Changes, Study, StudyName, StudyState
+from searchd.domain.trial import FoldRunKey, FoldRunState, Origin, Trial, TrialState
 from searchd.ports.engine import Segment, WorkerId
+from tests.simulation import figures, rules
+from tests.simulation.known import Known
 
 Run = tuple[int, FoldRunKey]
 """A fold run, with the seed of its study: studies of one name follow each other."""
 
 
 @dataclass(slots=True)
-class Known:
-    """One life of a study, as the log tells it."""
+class _Asked:
+    """A request that somebody has made, and whether it has changed anything."""
 
-    study: Study
-    life: int
-    trials: dict[int, Trial] = field(default_factory=dict)
-    measurements: list[Measurement] = field(default_factory=list)
-    measured: set[tuple[FoldRunKey, int, int]] = field(default_factory=set)
-    progress: Progress = field(default_factory=Progress)
+    name: StudyName
+    wish: rules.Wish
+    done: bool = False
 
 
 class Model:
@@ -56,6 +56,9 @@ class Model:
         self._asked: Counter[tuple[str, StudyName]] = Counter()
         self._refused: set[StudyName] = set()
         self._requests: set[str] = set()
+        self._wishes: dict[str, _Asked] = {}
+        self._finished: set[tuple[StudyName, int]] = set()
+        self._latest: dict[StudyName, int] = {}
         self._handed_out: set[tuple[Run, int]] = set()
         self._handed: set[tuple[Run, int]] = set()
         self._made: dict[tuple[Run, int], list[Mapping[str, float]]] = defaultdict(list)
@@ -72,6 +75,10 @@ class Model:
         """Note a promise as broken unless it holds."""
         if not holds:
             self.breaks(promise, detail)
+
+    def _report(self, breaches: Iterable[rules.Breach]) -> None:
+        for breach in breaches:
+            self.breaks(*breach)
 
     # What becomes durable
 
@@ -90,17 +97,18 @@ class Model:
             self._take(fact)
         for fact in facts:
             if isinstance(fact, ProgressPut) and fact.study in self.studies:
-                self._recount(self.studies[fact.study])
+                self._report(figures.recounted(self.studies[fact.study]))
 
     def _take(self, fact: Fact) -> None:
-        name = study_of(fact)
+        name = fact.study.name if isinstance(fact, RequestAnswered) else study_of(fact)
         known = None if name is None else self.studies.get(name)
+        if name is not None and not isinstance(fact, RequestAnswered):
+            self._latest[name] = self.revision
         match fact:
             case StudyPut(study):
                 self._study_put(known, study)
-            case RequestAnswered(request_id):
-                self.expect(request_id not in self._requests, "a request has its effect once", request_id)
-                self._requests.add(request_id)
+            case RequestAnswered():
+                self._request_answered(known, fact)
             case _ if known is None:
                 self.breaks("facts are about studies that exist", fact)
             case StudyDeleted(study):
@@ -121,14 +129,40 @@ class Model:
             self._within(study.name, self._births[study.name], "create")
             self.studies[study.name] = Known(study, self._births[study.name])
             return
-        self.expect(not known.study.state.ended, "a study that has ended never changes", study.name)
-        if study.state.ended:
-            left = [trial.number for trial in known.trials.values() if not trial.state.ended]
-            self.expect(not left, "a study ends after its trials", (study.name, left))
-        if study.state is StudyState.SUCCEEDED:
-            full = [trial for trial in known.trials.values() if trial.state is TrialState.COMPLETED]
-            self.expect(bool(full), "a study succeeds by a trial that is complete", study.name)
+        self._report(rules.changed_study(known, study))
+        if study.state is StudyState.STOPPED and not known.study.state.ended:
+            self._within(study.name, 1, "stop")
+        if study.spec != known.study.spec:
+            self._spec_changed(known, study)
+        if known.study.state.ended and not study.state.ended:
+            known.since_best = 0
         known.study = study
+
+    def _spec_changed(self, known: Known, study: Study) -> None:
+        """A definition changes as somebody has asked, and once for each time that they did."""
+        before, name = known.study.spec, study.name
+        for asked in self._wishes.values():
+            wish = asked.wish
+            if (
+                asked.name == name
+                and not asked.done
+                and isinstance(wish, Changes)
+                and wish.applied(before) == study.spec
+            ):
+                asked.done = True
+                return
+        self.breaks("nothing is done that nobody asked for (change)", (name, before.differing(study.spec)))
+
+    def _request_answered(self, known: Known | None, fact: RequestAnswered) -> None:
+        self.expect(fact.request_id not in self._requests, "a request has its effect once", fact.request_id)
+        self._requests.add(fact.request_id)
+        if known is not None and fact.trial is not None:
+            known.enqueued += 1
+            same = known.trials.get(fact.trial.number) == fact.trial and fact.trial.origin is Origin.REQUESTED
+            wish = self._wishes[fact.request_id].wish
+            self.expect(same and fact.trial.parameters == wish, "what was asked for is what is tried", fact.trial)
+            asked_for = [t.number for t in known.trials.values() if t.origin is Origin.REQUESTED]
+            self.expect(len(asked_for) == known.enqueued, "a request has its effect once", (fact.request_id, asked_for))
 
     def _within(self, name: StudyName, count: int, what: str) -> None:
         self.expect(count <= self._asked[what, name], f"nothing is done that nobody asked for ({what})", name)
@@ -138,8 +172,13 @@ class Model:
         before = known.trials.get(trial.number)
         if before is None:
             self.expect(trial.number == len(known.trials) + 1, "trials are numbered without gaps", label)
+            breaches = [*rules.new_trial(known, trial)]
         else:
             self.expect(not before.state.ended, "a trial reaches a final state once and keeps it", label)
+            breaches = [*rules.changed_trial(known, before, trial)]
+        if rules.is_handed_out(before, trial):
+            breaches += rules.handed_out(known, trial)
+        self._report(breaches)
         runs_before = before.fold_runs if before is not None else ()
         for index, run in enumerate(trial.fold_runs):
             key = FoldRunKey(trial.study, trial.number, run.repeat, run.fold)
@@ -153,38 +192,11 @@ class Model:
                 self.expect(run.attempt == attempt, "attempts only grow, by being handed out", (key, run.attempt))
             failures = old.failures if old is not None else ()
             self.expect(run.failures[: len(failures)] == failures, "failures are not forgotten", key)
-        known.trials[trial.number] = trial
+        known.put(trial)
         if trial.state is TrialState.COMPLETED:
-            self._completed(known, trial)
+            self._report(figures.completed(known, trial))
         if trial.state in (TrialState.FAILED, TrialState.INFEASIBLE):
             self._blamed(known, trial)
-
-    def _completed(self, known: Known, trial: Trial) -> None:
-        """Every fold run has a score at the top rung, and each score is that of a measurement in the log."""
-        spec = known.study.spec
-        top = spec.ladder[-1]
-        label = f"{trial.study} trial {trial.number}"
-        scores: list[float] = []
-        for run in trial.fold_runs:
-            key = FoldRunKey(trial.study, trial.number, run.repeat, run.fold)
-            found = [
-                (m.epoch, m.metrics[spec.objective.metric])
-                for m in known.measurements
-                if (m.trial, m.repeat, m.fold) == (trial.number, run.repeat, run.fold)
-                and spec.objective.metric in m.metrics
-            ]
-            for epoch, score in run.scores:
-                if spec.evaluation.score is Score.LAST:
-                    ok = (epoch, score) in found
-                else:
-                    ok = score in [value for at, value in found if at <= epoch]
-                self.expect(ok, "scores are those of measurements in the log", (key, epoch, score))
-            last = run.score_at(top.epochs)
-            if last is not None:
-                scores.append(last)
-        self.expect(len(scores) == top.folds, "a complete trial has the scores of all its folds", label)
-        mean = statistics.fmean(scores) if scores else math.nan
-        self.expect(bool(trial.scores) and trial.scores[-1] == mean, "a trial's score is its folds' mean", label)
 
     def _blamed(self, known: Known, trial: Trial) -> None:
         """A trial fails only by failures of its own, more than its study retries."""
@@ -220,16 +232,6 @@ class Model:
         known.measured.add((key, m.attempt, m.epoch))
         known.measurements.append(m)
 
-    def _recount(self, known: Known) -> None:
-        """The counts that go with a batch are those of the log at its end."""
-        name, progress = known.study.name, known.progress
-        counts = Counter(trial.state for trial in known.trials.values())
-        self.expect(dict(progress.trials) == dict(counts), "counts equal a recount (trials)", (name, progress, counts))
-        rungs = [sum(t.rung > rung for t in known.trials.values()) for rung in range(len(known.study.spec.ladder))]
-        self.expect(list(progress.rungs) == rungs, "counts equal a recount (rungs)", (name, progress.rungs, rungs))
-        epochs = len(known.measurements)
-        self.expect(progress.epochs == epochs, "counts equal a recount (epochs)", (name, progress.epochs, epochs))
-
     # What workers are given and do
 
     def handed(self, worker: WorkerId, segment: Segment) -> None:
@@ -239,8 +241,22 @@ class Model:
         self.expect((run, segment.attempt) not in self._handed, "an attempt is handed out once", (run, segment.attempt))
         self._handed.add((run, segment.attempt))
         self._given[worker].append(segment)
+        known = self.studies.get(segment.key.study)
+        if known is not None and known.study.spec.seed == segment.task.seed:
+            self._begins(known, segment)
         if worker in self._killed:
             self.ailed(segment, Failure.WORKER_KILLED)
+
+    def _begins(self, known: Known, segment: Segment) -> None:
+        trial, donor = known.trials[segment.trial], segment.donor
+        if donor is None:
+            self.expect(trial.origin is not Origin.DESCENT, "a descendant begins where its donor was", segment.key)
+            return
+        same = (donor.trial, donor.epoch) == (trial.of, trial.of_epoch)
+        same = same and donor.parameters == known.trials[donor.trial].parameters
+        self.expect(same, "a descendant begins where its donor was", (segment.key, donor))
+        begun = self.training[(segment.task.seed, _place(segment)._replace(trial=donor.trial)), donor.epoch]
+        self.expect(begun > 0, "a descendant begins where its donor was", (segment.key, donor))
 
     def killed(self, worker: WorkerId) -> None:
         """A worker is killed, which may be laid to whatever it was given and nobody has heard the end of."""
@@ -257,6 +273,8 @@ class Model:
     def trained(self, segment: Segment, epoch: int, metrics: Mapping[str, float]) -> None:
         """A worker trains an epoch."""
         run = (segment.task.seed, _place(segment))
+        begun = segment.donor is None or epoch > segment.donor.epoch
+        self.expect(begun, "a descendant begins where its donor was", (segment.key, epoch))
         self.training[run, epoch] += 1
         self._made[run, epoch].append(dict(metrics))
 
@@ -268,9 +286,20 @@ class Model:
 
     # What callers are told
 
-    def asked(self, what: str, name: StudyName, request_id: str) -> None:
+    def told(self, name: StudyName, numbers: Sequence[int]) -> None:
+        """A searcher is told of trials."""
+        known = self.studies.get(name)
+        if known is None or self._births[name] > 1:
+            return  # a server that slept may tell its own searcher of the one before
+        for number in numbers:
+            trial = known.trials.get(number)
+            informs = trial is not None and trial.origin not in (Origin.CONFIRMATION, Origin.TEST, Origin.DESCENT)
+            self.expect(informs, "searchers are told of what was searched, when it is durable", (name, number))
+
+    def asked(self, what: str, name: StudyName, request_id: str, wish: rules.Wish = None) -> None:
         """Somebody begins to ask for something, once or more often."""
         self._asked[what, name] += 1
+        self._wishes[request_id] = _Asked(name, wish)
 
     def answered(self, what: str, name: StudyName, request_id: str, answer: object) -> None:
         """Somebody is told that it was done, or why not."""
@@ -282,6 +311,9 @@ class Model:
         if isinstance(answer, StudyNotFound) and what in ("stop", "delete"):
             self.expect(deaths == births > 0, "a study exists until it is deleted", (request_id, answer))
             return
+        wish = self._wishes[request_id].wish
+        if isinstance(answer, SearchdError) and known is not None and rules.excused(known, what, wish, answer):
+            return
         if isinstance(answer, SearchdError):
             self.breaks("requests that are right are carried out", f"{request_id}: {type(answer).__name__}: {answer}")
             return
@@ -292,6 +324,12 @@ class Model:
             case "stop":
                 stopping = known is None or known.study.state is StudyState.STOPPING or known.study.state.ended
                 self.expect(births > 0 and stopping, promise, request_id)
+            case "change":
+                same = known is not None and isinstance(wish, Changes) and wish.applied(known.study.spec)
+                self.expect(known is not None and same == known.study.spec, promise, request_id)
+            case "enqueue":
+                tried = known is not None and isinstance(answer, Trial) and known.trials.get(answer.number)
+                self.expect(isinstance(tried, Trial) and tried.origin is Origin.REQUESTED, promise, request_id)
             case _:
                 self.expect(deaths == self._asked["delete", name], promise, request_id)
 
@@ -322,10 +360,17 @@ class Model:
         known = self.studies.get(name)
         return known is None or known.life != life or known.study.state.ended
 
-    def over(self, name: StudyName) -> bool:
-        """Whether a study of that name was there, and there is none now that has not ended."""
-        known = self.studies.get(name)
-        return self._births[name] > 0 and (known is None or known.study.state.ended)
+    def finish(self, name: StudyName) -> None:
+        """The study of that name has ended for good."""
+        self._finished.add((name, self._births[name]))
+
+    def finished(self, name: StudyName) -> bool:
+        """Whether the study of that name has."""
+        return (name, self._births[name]) in self._finished
+
+    def latest(self, name: StudyName) -> int:
+        """The revision of the newest event of a study of that name."""
+        return self._latest.get(name, 0)
 
     def gone(self, name: StudyName) -> bool:
         """Whether a study of that name was there and none is now."""
@@ -334,6 +379,14 @@ class Model:
     def never_created(self, name: StudyName) -> bool:
         """Whether a study of that name was refused for good, and none is there."""
         return name in self._refused and name not in self.studies
+
+    def rare(self) -> bool:
+        """Whether a trial is under way that goes on from another, or repeats one."""
+        return any(
+            not trial.state.ended and trial.of is not None
+            for known in self.studies.values()
+            for trial in known.trials.values()
+        )
 
     def set_aside(self, name: StudyName) -> bool:
         """Whether the study is paused and waits for somebody to stop it."""

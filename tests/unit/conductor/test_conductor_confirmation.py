@@ -217,6 +217,23 @@ def test_an_extension_confirms_what_it_found() -> None:
     assert winner.test is not None
 
 
+def test_an_extension_tests_what_it_found_without_confirmation() -> None:
+    """A better trial of an extension is tested although others were, and is told of first."""
+    house = House(behaviour=reports(noisy))
+    name = house.create(evaluation=replace(FOLDS, confirm=None), budget=Budget(trials=3), dataset=TESTED)
+    house.run()
+    before = house.study(name).progress.best
+    house.server.request(ChangeStudy(name, Changes(frozenset({"trials"}), Budget(trials=60))))
+    house.run()
+    after = house.study(name).progress
+    assert before is not None
+    assert after.best is not None
+    assert after.best.trial != before.trial
+    assert {t.of for t in follow_ups(house, name, Origin.TEST)} == {1, before.trial, after.best.trial}
+    assert after.confirmed[0].trial == after.best.trial
+    assert after.confirmed[0].test is not None
+
+
 @pytest.mark.parametrize("how", ["extended", "stopped"])
 def test_a_confirmation_that_is_disturbed_is_made_up_for(how: str) -> None:
     """Extended in the middle of the confirmation, or stopped and extended then, a study ends confirmed and tested."""

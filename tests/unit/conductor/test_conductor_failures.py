@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 
 from searchd.conductor.conductor import Conductor
-from searchd.conductor.messages import Answer, DeleteStudy, Request, StopStudy
+from searchd.conductor.messages import Answer, ChangeStudy, DeleteStudy, Request, StopStudy
 from searchd.domain.errors import StudyActive, TrainableQuarantined
 from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import RETRIES, Failure
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
-from searchd.domain.study import Budget, Retry, Study, StudyName, StudyState
+from searchd.domain.study import Budget, Changes, Retry, Study, StudyName, StudyState
 from searchd.domain.trial import Trial, TrialState
 from searchd.engines.simulated import Behaviour, Epoch, SimulatedCluster
 from searchd.ports.engine import (
@@ -216,7 +216,7 @@ def crashing(house: House, name: StudyName, crashes: int) -> int:
 
 def test_a_poison_trainable_is_quarantined() -> None:
     """A trainable that crashes one worker after the other gets no more: its studies fail with the reason, others with
-    other code go on, and new ones are refused until its code has changed."""
+    other code go on, and new ones and extensions are refused until its code has changed."""
     house = House()
     healthy = house.create("healthy", code="good", scheduler=NONE, budget=Budget(trials=5))
     house.run()
@@ -229,6 +229,8 @@ def test_a_poison_trainable_is_quarantined() -> None:
     assert house.study(healthy).state is StudyState.SUCCEEDED
     with pytest.raises(TrainableQuarantined, match="8 workers in a row"):
         house.create("again")
+    with pytest.raises(TrainableQuarantined, match="8 workers in a row"):
+        house.server.request(ChangeStudy(poison, Changes(frozenset({"trials"}), Budget(trials=60))))
     mended = house.create("mended", code="new", budget=Budget(trials=3))
     house.run()
     assert house.study(mended).state is StudyState.SUCCEEDED

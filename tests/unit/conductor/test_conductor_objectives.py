@@ -1,11 +1,13 @@
 """Several objectives, limits and targets, and the budgets that end a study early."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from searchd.domain.evaluation import Evaluation, Score
+from searchd.domain.evaluation import Confirm, Evaluation, Score
 from searchd.domain.objective import Goal, Limit, Objective
+from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.study import Budget, FrontPoint, Resources, StudyState
 from searchd.domain.trial import TrialState
 from searchd.ports.engine import Node, Segment
@@ -156,6 +158,36 @@ def test_gpu_hours_end_the_study() -> None:
     study = house.study(name)
     assert (study.state, study.reason) == (StudyState.SUCCEEDED, "gpu_hours are used")
     assert 40 <= study.progress.train_seconds <= 50
+
+
+def test_gpu_hours_bound_what_follows_the_target() -> None:
+    """A study whose target is reached is confirmed only as far as its GPU-hours go."""
+    house = House((Node("a", 1, 1),), behaviour=reports(both))
+    name = house.create(
+        objectives=(replace(ACCURACY, target=0.1),),
+        resources=Resources(1, 1),
+        evaluation=Evaluation(epochs=2, confirm=Confirm(top=1, repeats=4, share=1.0)),
+        budget=Budget(trials=8, gpu_hours=5 / 3600),
+    )
+    house.run()
+    study = house.study(name)
+    assert (study.state, study.reason) == (StudyState.SUCCEEDED, "gpu_hours are used")
+    assert study.progress.train_seconds <= 6
+
+
+def test_no_segment_starts_when_the_gpu_hours_are_used() -> None:
+    """The report that uses them up, and frees its worker, lets nothing more begin."""
+    house = House((Node("a", 1, 1),), behaviour=reports(both))
+    name = house.create(
+        resources=Resources(1, 1),
+        scheduler=Scheduler(SchedulerAlgorithm.NONE),
+        evaluation=Evaluation(epochs=2),
+        budget=Budget(trials=1000, gpu_hours=2 / 3600),
+    )
+    house.run()
+    study = house.study(name)
+    assert (study.state, study.reason) == (StudyState.SUCCEEDED, "gpu_hours are used")
+    assert len(house.engine.segments()) == 1
 
 
 def test_a_hopeless_study_ends_with_the_commonest_reason() -> None:
