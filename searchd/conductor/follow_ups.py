@@ -45,7 +45,7 @@ class FollowUps:
         return (origin, of) in self._trials
 
     def results(self) -> tuple[Confirmed, ...]:
-        """What is known of every candidate: by fresh mean, the winner first, then those without a mean, by what they were
+        """What is known of every candidate: by fresh mean, the winner first, then those without one, by what they were
         chosen by."""
         found = {trial.of: self._confirmed(trial) for trial in self.of(Origin.CONFIRMATION)}
         scores = {trial.of or 0: self._scores(trial) for trial in self.of(Origin.CONFIRMATION)}
