@@ -1,11 +1,15 @@
 """The searchers of all studies at one desk, and the child process that runs it."""
 
+import contextlib
 import os
+import queue
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 
 from searchd.ports.searcher import (
@@ -35,6 +39,10 @@ class Desk:
         """
         self._seconds = seconds
         self._searchers: dict[str, Searcher] = {}
+
+    def knows(self, study: str) -> bool:
+        """Whether a study's searcher is open."""
+        return study in self._searchers
 
     def handle(self, command: SearchCommand) -> Answer | None:
         """Carry out a command. Returns the answer to an Ask, SearchFailed if anything raised, else None."""
@@ -71,6 +79,59 @@ def _suggested(searcher: Searcher, ask: Ask) -> Suggested:
     return Suggested(ask.study, ask.numbers, tuple(suggestions), len(suggestions) < len(ask.numbers))
 
 
+@dataclass(slots=True)
+class _Line:
+    """A study's commands, and what has been suggested for the first."""
+
+    commands: deque[SearchCommand] = field(default_factory=deque)
+    suggestions: list[Suggestion] = field(default_factory=list)
+
+
+class Turns:
+    """Carries out each study's commands in order, and studies by turns, one suggestion at a time, so that one with an
+    expensive searcher and many slots does not keep the others waiting for long."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._lines: dict[str, _Line] = {}
+
+    def put(self, command: SearchCommand) -> None:
+        """Queue a command."""
+        self._lines.setdefault(command.study, _Line()).commands.append(command)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self._lines)
+
+    def step(self) -> Answer | None:
+        """Do something for the study whose turn it is, if there is one. Returns an answer when it is complete."""
+        if not self._lines:
+            return None
+        study = next(iter(self._lines))
+        line = self._lines.pop(study)
+        command = line.commands[0]
+        if isinstance(command, Ask):
+            answer = self._asked(line, command)
+            done = answer is not None or not self._desk.knows(study)
+        else:
+            answer, done = self._desk.handle(command), True
+        if done:
+            line.commands.popleft()
+            line.suggestions = []
+        if line.commands:
+            self._lines[study] = line
+        return answer
+
+    def _asked(self, line: _Line, ask: Ask) -> Answer | None:
+        answer = self._desk.handle(Ask(ask.study, ask.numbers[len(line.suggestions) :][:1]))
+        if not isinstance(answer, Suggested):
+            return answer
+        line.suggestions += answer.suggestions
+        if not answer.exhausted and len(line.suggestions) < len(ask.numbers):
+            return None
+        return Suggested(ask.study, ask.numbers, tuple(line.suggestions), answer.exhausted)
+
+
 def _one_line(error: Exception) -> str:
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
@@ -81,16 +142,24 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = Connection(descriptor)
     threading.Thread(target=import_vendors, daemon=True).start()
-    desk = Desk(time.monotonic)
-    try:
+    received: queue.SimpleQueue[Sequence[SearchCommand]] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, received.put), daemon=True).start()
+    turns = Turns(Desk(time.monotonic))
+    while True:
+        while not turns or not received.empty():
+            for command in received.get():
+                turns.put(command)
+        answer = turns.step()
+        if answer is not None:
+            with contextlib.suppress(OSError):
+                connection.send(answer)
+
+
+def _receive(connection: Connection, put: Callable[[Sequence[SearchCommand]], None]) -> None:
+    """Take in commands until the other end is gone, then end the process: nobody waits for what it is at."""
+    with contextlib.suppress(EOFError, OSError):
         while True:
-            for command in connection.recv():
-                answer = desk.handle(command)
-                if answer is not None:
-                    connection.send(answer)
-    except (EOFError, OSError):
-        pass
-    # Without a thought for the imports, which may be running still.
+            put(connection.recv())
     os._exit(0)
 
 

@@ -1,5 +1,6 @@
 """The searchers' process, and its twin without one: commands in, answers out, and what happens when a process dies."""
 
+import itertools
 import os
 import queue
 import signal
@@ -28,7 +29,7 @@ from searchd.ports.searcher import (
     Suggestion,
     Tell,
 )
-from searchd.searchers.host import Answer
+from searchd.searchers.host import Answer, Desk, Turns
 from searchd.searchers.local import LocalSearchers
 from searchd.searchers.process import SearcherProcess
 from tests.contracts.searcher import MIXED, observed, spec
@@ -117,6 +118,48 @@ def test_many_trials_reach_the_searcher(hosted: Hosted) -> None:
     assert isinstance(answer, Suggested)
     assert sorted(s.parameters["x"] for s in answer.suggestions) == list(range(1991, 2001))
     assert answer.exhausted
+
+
+def test_studies_take_turns() -> None:
+    """A study that asks for many suggestions gets one answer, and another that asks for one meanwhile waits for two."""
+    turns = Turns(Desk())
+    many = numbers(*range(1, 65))
+    for command in (OpenSearch("many", spec(Algorithm.SOBOL, MIXED)), OpenSearch("one", spec(Algorithm.RANDOM, MIXED))):
+        turns.put(command)
+    turns.put(Ask("many", many))
+    turns.put(Ask("one", numbers(1)))
+    answers: list[Suggested] = []
+    at: list[int] = []
+    for step in itertools.count(1):
+        if not turns:
+            break
+        answer = turns.step()
+        if isinstance(answer, Suggested):
+            answers.append(answer)
+            at.append(step)
+    one, all_of_many = answers
+    assert (one.study, one.numbers, at[0]) == ("one", numbers(1), 4)
+    assert (all_of_many.study, all_of_many.numbers, len(all_of_many.suggestions)) == ("many", many, 64)
+
+
+def test_taking_turns_changes_no_answer() -> None:
+    """A searcher that raises or a space that is used up in the middle of an Ask ends it at once, as without turns."""
+    turns, desk = Turns(Desk()), Desk()
+    few = spec(Algorithm.RANDOM, SearchSpace((Parameter("x", Integer(0, 3)),)))
+    wrong = spec(Search(Algorithm.RAY, ray="optun"), MIXED)
+    commands: list[SearchCommand] = [
+        OpenSearch("few", few),
+        Ask("few", numbers(1, 2, 3, 4, 5)),
+        Ask("few", numbers(6, 7)),
+    ]
+    commands += [OpenSearch("wrong", wrong), Ask("wrong", numbers(1, 2)), Ask("unknown", numbers(1, 2))]
+    for command in commands:
+        turns.put(command)
+    found = []
+    while turns:
+        found.append(turns.step())
+    expected = [desk.handle(command) for command in commands]
+    assert sorted(map(str, filter(None, found))) == sorted(map(str, filter(None, expected)))
 
 
 def test_says_when_a_space_is_exhausted(hosted: Hosted) -> None:
