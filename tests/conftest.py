@@ -1,8 +1,13 @@
 """What all tests need."""
 
+import os
 import signal
 
 import pytest
+
+# As in production, where a searcher's process has one thread: on matrices as small as theirs two wait for each other.
+# It is read when numpy and PyTorch are imported.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 pytest.register_assert_rewrite("tests.contracts", "tests.integration.ray.ray_harness")
 

@@ -9,7 +9,7 @@ from benchmarks.search.processes import processes
 ALONE = "latency"
 """The section that measures time, and so is run by itself."""
 
-SECTIONS = ("blackbox", "folds", "asha", "fidelity", "transfer")
+SECTIONS = ("blackbox", "folds", "asha", "fidelity", "transfer", "confirmation")
 """Modules of this package with ``measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]``."""
 
 

@@ -38,27 +38,24 @@ class Size:
         seeds: For arms that are fast.
         slow_seeds: For arms that fit a Gaussian process.
         single_seeds: For our algorithms one by one.
-        batch_seeds: With many slots.
-        slots: Ways to have many slots, with the trials of such a study.
+        slots: Ways to have many slots, with the trials of such a study and its seeds.
     """
 
     trials: int
     seeds: int
     slow_seeds: int
     single_seeds: int
-    batch_seeds: int
-    slots: tuple[tuple[Slots, int], ...]
+    slots: tuple[tuple[Slots, int, int], ...]
 
 
 FULL = Size(
     trials=32,
     seeds=30,
     slow_seeds=10,
-    single_seeds=5,
-    batch_seeds=3,
-    slots=((Slots(8, batch=True), 48), (Slots(8), 48), (Slots(64, batch=True), 128), (Slots(64), 128)),
+    single_seeds=2,
+    slots=((Slots(8, batch=True), 48, 5), (Slots(8), 48, 5), (Slots(64, batch=True), 128, 2), (Slots(64), 128, 2)),
 )
-QUICK = Size(trials=16, seeds=3, slow_seeds=1, single_seeds=1, batch_seeds=1, slots=((Slots(8), 16),))
+QUICK = Size(trials=16, seeds=3, slow_seeds=1, single_seeds=1, slots=((Slots(8), 16, 1),))
 
 Outcomes = Mapping[Run, Outcome]
 
@@ -72,11 +69,12 @@ def measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]:
 def reported(outcomes: Outcomes, size: Size) -> tuple[Sequence[Ratio], Sequence[Figure]]:
     """What the outcomes of all runs of that size say."""
     ratios, figures = _one_slot({run: outcome for run, outcome in outcomes.items() if run.slots == Slots()})
-    for slots, _ in size.slots:
+    for slots, _, _ in size.slots:
         found = _many_slots({run: outcome for run, outcome in outcomes.items() if run.slots == slots}, slots)
         ratios, figures = [*ratios, *found[0]], [*figures, *found[1]]
     counts = [(f.name, getattr(size, f.name)) for f in fields(size) if f.name != "slots"]
-    counts += [(f"trials_{slots}", trials) for slots, trials in size.slots]
+    for slots, trials, seeds in size.slots:
+        counts += [(f"trials_{slots}", trials), (f"seeds_{slots}", seeds)]
     return ratios, [*figures, *(Figure(f"blackbox_{name}", count, "") for name, count in counts)]
 
 
@@ -87,9 +85,9 @@ def planned(size: Size) -> list[Run]:
         fast = size.single_seeds if arm in SINGLE else size.seeds
         seeds = min(size.slow_seeds, fast) if arm in SLOW else fast
         runs += [Run(arm, task, seed, size.trials) for task in suite(0) for seed in range(seeds)]
-    for slots, trials in size.slots:
+    for slots, trials, seeds in size.slots:
         for arm in (OURS, *PEERS):
-            runs += [Run(arm, task, seed, trials, slots) for task in BATCH for seed in range(size.batch_seeds)]
+            runs += [Run(arm, task, seed, trials, slots) for task in BATCH for seed in range(seeds)]
     return sorted(runs, key=lambda run: (run.arm in SLOW, run.trials), reverse=True)
 
 

@@ -16,10 +16,10 @@ from searchd.domain.draft import StudyDraft
 from searchd.domain.evaluation import Evaluation
 from searchd.domain.objective import Goal
 from searchd.domain.search import Algorithm, Search
-from searchd.domain.space import Integer, Parameter, SearchSpace
+from searchd.domain.space import Integer, Parameter, Parameters, SearchSpace
 from searchd.domain.study import Budget, Study, StudySpec, study_name
-from searchd.domain.trial import TrialNumber
-from searchd.engines.simulated import Epoch, SimulatedCluster, SimulatedEngine, VirtualClock
+from searchd.domain.trial import Origin, TrialNumber
+from searchd.engines.simulated import Behaviour, Epoch, SimulatedCluster, SimulatedEngine, VirtualClock
 from searchd.ports.engine import Node, Segment
 from searchd.schedulers.factory import make_scheduler
 from searchd.searchers.factory import make_searcher
@@ -35,7 +35,7 @@ CARD = Card("table", "The fold table.", Form.GENERATOR, {"accuracy": Goal.MAXIMI
 
 
 def order(seed: int) -> list[int]:
-    """The configurations that a study of this seed tries, all of the table's, in this order."""
+    """The configurations that a study of this seed tries, all but the table's last, in this order."""
     searcher = make_searcher(_definition(5, seed, 1))
     suggestions = [searcher.suggest(TrialNumber(n + 1)) for n in range(CONFIGURATIONS)]
     return [suggestion.parameters["configuration"] for suggestion in suggestions if suggestion is not None]
@@ -58,19 +58,27 @@ def served(task: Task, seed: int, slots: int, trials: int) -> Run:
             timedelta(seconds=SLOWER * float(task.seconds[row])),
         )
 
+    study, store = simulated(_definition(task.scores.shape[1], seed, trials), fitted, slots)
+    best = study.progress.best
+    if best is None or study.ended_at is None:
+        raise RuntimeError(f"{task.name}, seed {seed}: the study is {study.state}: {study.reason}")
+    chosen = store.trial(NAME, TrialNumber(best.trial)).parameters["configuration"]
+    return Run(chosen, fits, (study.ended_at - study.created_at).total_seconds() / SLOWER)
+
+
+def simulated(
+    spec: StudySpec, fitted: Behaviour, slots: int, default: Parameters | None = None
+) -> tuple[Study, MemoryStore]:
+    """A study on a cluster with so many slots, after nothing more happens to it, and the store that has its trials.
+    The default configuration, if there is one, is trial 1."""
+    first = () if default is None else ((default, Origin.DEFAULT),)
     clock, store = VirtualClock(), MemoryStore()
     cluster = SimulatedCluster(clock, [Node("node", slots, 0)], fitted, timedelta(0))
     simulation = Simulation(store, make_scheduler, clock, cluster)
     simulation.start(SimulatedEngine(cluster, simulation.post), LocalSearchers(simulation.post))
-    spec = _definition(task.scores.shape[1], seed, trials)
-    simulation.request(CreateStudy(Study(NAME, spec, "code", "", clock.now())))
+    simulation.request(CreateStudy(Study(NAME, spec, "code", "", clock.now()), first))
     simulation.run()
-    study = store.study(NAME)
-    if study.progress.best is None or study.ended_at is None:
-        raise RuntimeError(f"{task.name}, seed {seed}: the study is {study.state}: {study.reason}")
-    best = store.trial(NAME, TrialNumber(study.progress.best.trial))
-    seconds = (study.ended_at - study.created_at).total_seconds() / SLOWER
-    return Run(best.parameters["configuration"], fits, seconds)
+    return store.study(NAME), store
 
 
 def _definition(folds: int, seed: int, trials: int) -> StudySpec:

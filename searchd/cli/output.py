@@ -36,6 +36,14 @@ def show(output: OutputFormat | None, as_json: Callable[[], Any], as_lines: Call
         show_lines(as_lines())
 
 
+def show_change(output: OutputFormat | None, as_json: Callable[[], Any], line: str) -> None:
+    """Print what a change came to: as a line, or all of it if JSON was asked for."""
+    if output is OutputFormat.JSON:
+        show_json(as_json())
+    else:
+        show_line(line)
+
+
 def show_json(value: Any) -> None:
     """Print a JSON document."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Commands on studies: submit, ls, show, watch, stop, rm."""
+"""Commands on studies: submit, ls, show, watch, extend, stop, rm."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from searchd.cli.failures import CommandFailed, ExitCode
-from searchd.cli.options import Labels, Output, OutputFormat, Project, StudyArgument, pairs
-from searchd.cli.output import on_terminal, show, show_json_line, show_line, width
+from searchd.cli.options import Labels, Output, OutputFormat, OutputOfChange, Project, StudyArgument, pairs
+from searchd.cli.output import on_terminal, show, show_change, show_json_line, show_line, width
 from searchd.client import Client, Study, StudyHandle
 from searchd.client.grid import Column, grid
 from searchd.client.handle import PAGE_SIZE
@@ -93,11 +93,12 @@ def extend(
     study: StudyArgument,
     trials: Annotated[int, typer.Option("--trials", min=1, help="trials in all, those it has had included")],
     project: Project = "default",
+    output: OutputOfChange = None,
 ) -> None:
     """Give a study more trials; one that has ended goes on."""
     with Client() as client:
         extended = client.study(study, project=project).extend(trials)
-        show_line(f"{extended.name} {extended.state.name}")
+        show_change(output, extended.to_dict, f"{extended.name} {extended.state.name}: {extended.max_trials} trials")
 
 
 def stop(study: StudyArgument, project: Project = "default") -> None:

@@ -1,6 +1,5 @@
-"""Commands on trials: trials, logs."""
+"""Commands on trials: trials, enqueue, logs."""
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Annotated
@@ -8,14 +7,21 @@ from typing import Annotated
 import typer
 
 from searchd.cli.failures import CommandFailed, ExitCode
-from searchd.cli.options import Output, OutputFormat, Project, StudyArgument, TrialArgument, pairs
-from searchd.cli.output import show, show_json_line, show_line, width
+from searchd.cli.options import (
+    Output,
+    OutputFormat,
+    OutputOfChange,
+    Project,
+    StudyArgument,
+    TrialArgument,
+    configuration,
+)
+from searchd.cli.output import show, show_change, show_json_line, width
 from searchd.client import Client, Trial
 from searchd.client.grid import Column, grid
 from searchd.client.names import split_trial_name
 from searchd.client.numbers import number, one_line, parameter, span
 from searchd.client.troubles import failure_words
-from searchd.domain.errors import InvalidStudy
 from searchd.domain.trial import TrialState
 
 
@@ -43,19 +49,13 @@ def enqueue(
     study: StudyArgument,
     parameters: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="a value for every parameter")],
     project: Project = "default",
+    output: OutputOfChange = None,
 ) -> None:
     """Have a configuration tried next, and print the trial's number."""
-    from searchd.wire.study_file import read_study
-    from searchd.wire.values import decode_parameters
-
+    given = configuration("parameter", parameters)
     with Client() as client:
-        written = pairs("NAME=VALUE", parameters)
-        # A value is what it would be in a study file: 1e-3 a number, true a boolean, adam a text.
-        file = read_study("fixed:\n" + "\n".join(f"  {json.dumps(name)}: {value}" for name, value in written.items()))
-        if file.violations:
-            raise InvalidStudy(file.violations)
-        trial = client.study(study, project=project).enqueue(decode_parameters(file.study.fixed))
-        show_line(f"trial {trial.number}")
+        trial = client.study(study, project=project).enqueue(given)
+        show_change(output, trial.to_dict, f"trial {trial.number}")
 
 
 def logs(

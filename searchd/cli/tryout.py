@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from searchd.cli.failures import CommandFailed, ExitCode
-from searchd.cli.options import Modules, pairs
+from searchd.cli.options import Modules, configuration
 from searchd.cli.output import show_line
 from searchd.client.numbers import number, parameter
 from searchd.domain.card import Card
@@ -53,7 +53,7 @@ def try_file(
     if study.empty:
         raise InvalidStudy(study.violations)
     draft, found = decode_draft(study.study)
-    given = _parsed(pairs("--params", params))
+    given = configuration("--params", params)
     modules = tuple(trainables or ())
     sys.path.insert(0, str(Path.cwd()))
     roots = tuple(data_root or [Path.cwd()])
@@ -161,10 +161,3 @@ def _configuration(spec: StudySpec, card: Card, given: Parameters) -> dict[str, 
             )
     chosen = {**(card.default if card.default is not None else middle), **given}
     return {name: value for name, value in chosen.items() if name not in spec.fixed}
-
-
-def _parsed(texts: dict[str, str]) -> dict[str, Any]:
-    """Values as a study file would have them: 32 is a number, adam is text."""
-    from ruamel.yaml import YAML
-
-    return {name: YAML(typ="safe", pure=True).load(text) for name, text in texts.items()}

@@ -15,7 +15,7 @@ from searchd.client.rows import measurement_row, trial_row
 from searchd.client.table import Table
 from searchd.client.views import BestConfig, Study, Trial, read_best, read_study, read_trial
 from searchd.client.watch import Event, watch
-from searchd.domain.errors import InvalidStudy
+from searchd.domain.errors import InvalidStudy, Violation
 from searchd.domain.measurement import Measurement
 from searchd.domain.study import StudyName
 from searchd.domain.trial import TrialState
@@ -236,8 +236,17 @@ class StudyHandle:
         return read_study(self._connection.call(lambda at: at.studies.UpdateStudy, request).study)
 
     def extend(self, trials: int) -> Study:
-        """Give the study ``trials`` trials in all; an ended one goes on. Raises what ``update`` does."""
-        return self.update(budget={"trials": trials})
+        """Give the study ``trials`` trials in all, those it has had included; an ended one goes on.
+
+        Raises:
+            InvalidStudy: that is not more than it has.
+            StudyChanged: somebody else changed it at the same moment.
+        """
+        known = self.get()
+        if trials <= known.max_trials:
+            problem = f"{trials} is not more than the {known.max_trials} that the study has"
+            raise InvalidStudy([Violation("budget.trials", problem, "use more: they are counted from its first")])
+        return self.update(budget={"trials": trials}, etag=known.message.etag)
 
     def stop(self) -> Study:
         """End the study with what it has; stopping an ended study changes nothing. Returns it, STOPPING or ended."""

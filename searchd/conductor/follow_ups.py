@@ -45,28 +45,23 @@ class FollowUps:
         return (origin, of) in self._trials
 
     def results(self) -> tuple[Confirmed, ...]:
-        """What is known of every candidate: by shrunken mean, the winner first, then those without a mean, by what they
+        """What is known of every candidate: by fresh mean, the winner first, then those without a mean, by what they
         were chosen by."""
         found = {trial.of: self._confirmed(trial) for trial in self.of(Origin.CONFIRMATION)}
+        scores = {trial.of or 0: self._scores(trial) for trial in self.of(Origin.CONFIRMATION)}
         for trial in self.of(Origin.TEST):
             known = found.get(trial.of) or Confirmed(trial.of or 0, _candidate(trial).score)
             score = trial.scores[-1] if trial.state is TrialState.COMPLETED else None
             found[trial.of] = replace(known, test=score)
         through = [c for c in found.values() if c.mean is not None]
-        errors = [c.standard_error or 0.0 for c in through]
-        shrunk = shrunk_means([c.mean for c in through if c.mean is not None], errors) if through else ()
+        shrunk = shrunk_means([scores[c.trial] for c in through]) if through else ()
         ranked = [replace(c, shrunk=mean) for c, mean in zip(through, shrunk, strict=True)]
         ranked += [c for c in found.values() if c.mean is None]
         broken = {trial.of for trial in self._trials.values() if not _candidate(trial).feasible}
         broken |= {trial.of for trial in self.of(Origin.CONFIRMATION) if not trial.feasible}
+        # By the mean and not the shrunken one, which is in the same order but for noise that leaves no difference.
         ranked.sort(
-            key=lambda c: (
-                c.mean is None,
-                c.trial in broken,
-                -self._signed(c.shrunk),
-                -self._signed(c.selected),
-                c.trial,
-            )
+            key=lambda c: (c.mean is None, c.trial in broken, -self._signed(c.mean), -self._signed(c.selected), c.trial)
         )
         return tuple(ranked)
 
@@ -74,12 +69,16 @@ class FollowUps:
         return self._goal.signed(value or 0.0)
 
     def _confirmed(self, trial: Trial) -> Confirmed:
-        known = Confirmed(trial.of or 0, _candidate(trial).score)
-        scores = rung_scores(trial, self._evaluation.confirming) if trial.state is TrialState.COMPLETED else None
-        if scores is None:
+        known, scores = Confirmed(trial.of or 0, _candidate(trial).score), self._scores(trial)
+        if not scores:
             return known
         folds = self._evaluation.folds or 1 / self._evaluation.holdout
         return replace(known, mean=trial.scores[-1], standard_error=corrected_standard_error(scores, folds))
+
+    def _scores(self, trial: Trial) -> tuple[float, ...]:
+        """Scores of a confirmation's fold runs, the same ones for every candidate; empty if it is not through."""
+        through = trial.state is TrialState.COMPLETED
+        return (rung_scores(trial, self._evaluation.confirming) or ()) if through else ()
 
 
 def _candidate(trial: Trial) -> Candidate:

@@ -43,7 +43,8 @@ class Confirm:
     Attributes:
         top: How many of them, at least 1.
         repeats: Fresh repeats of the cross-validation (or of the hold-out split) for each, at least 1.
-        share: At most this share of the fold epochs that the search took, in (0, 1]; fewer are confirmed then.
+        share: At most this share of what full evaluation of all trials would cost, in (0, 1], but for the default and
+            one other; fewer are confirmed then.
     """
 
     top: int = 3

@@ -115,21 +115,32 @@ def corrected_standard_error(values: Sequence[float], folds: float) -> float | N
     return statistics.stdev(values) * math.sqrt(1 / len(values) + 1 / (folds - 1))
 
 
-def shrunk_means(means: Sequence[float], errors: Sequence[float]) -> tuple[float, ...]:
+def shrunk_means(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:
     """Means moved towards their grand mean by as much as their noise suggests; shape (n_candidates,).
 
     Efron and Morris, "Data Analysis Using Stein's Estimator and its Generalizations", JASA 70, 1975: the variance
-    between candidates is what of the means' variance their standard errors do not explain.
+    between candidates is what of the means' variance noise does not explain. Noise is what neither the candidate nor
+    the fold run explains: all meet the same fold runs, and one that is hard moves nobody past another. The means stay
+    in their order, or become equal.
 
     Args:
-        means: One mean per candidate, at least one.
-        errors: The standard error of each, 0 or more.
+        scores: Of each candidate, at least one, in the same fold runs, at least one; shape (n_candidates, n_fold_runs).
+            A single fold run tells nothing of the noise, and leaves the means as they are.
     """
+    means = [statistics.fmean(candidate) for candidate in scores]
     grand = statistics.fmean(means)
-    noise = statistics.fmean(error**2 for error in errors)
-    between = max(statistics.variance(means) - noise, 0.0) if len(means) > 1 else 0.0
-    weights = [between / (between + error**2) if between else 0.0 for error in errors]
-    return tuple(grand + weight * (mean - grand) for mean, weight in zip(means, weights, strict=True))
+    spread = statistics.stdev(means) if len(means) > 1 else 0.0
+    fold_runs = [statistics.fmean(column) - grand for column in zip(*scores, strict=True)]
+    if not spread or len(fold_runs) == 1:
+        return tuple(means)
+    rest = [
+        score - mean - hard
+        for candidate, mean in zip(scores, means, strict=True)
+        for score, hard in zip(candidate, fold_runs, strict=True)
+    ]
+    noise = math.hypot(*rest) / math.sqrt((len(means) - 1) * (len(fold_runs) - 1) * len(fold_runs))
+    weight = max(1 - (noise / spread) ** 2, 0.0)
+    return tuple(grand + weight * (mean - grand) for mean in means)
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], folds: int, goal: Goal) -> PairedDifference | None:

@@ -18,14 +18,17 @@ REACH = 0.2
 PATIENCE = 12
 """Trials in a row that bring nothing better before the whole space is searched."""
 
+CHECKS = 2
+"""Trials of its own that a study compares with what it inherited."""
+
 Order = tuple[float, int, float]
 
 
 class Vicinity:
     """The surroundings of the best configuration so far, if an earlier study led there.
 
-    What was inherited counts as misleading, and the whole space is searched, unless it is better than the first trial
-    that was not: the default configuration, or a point that covers the space.
+    What was inherited counts as misleading, and the whole space is searched, unless its median is better than the first
+    two trials that were not: the default configuration, and points that cover the space.
     """
 
     def __init__(self, spec: StudySpec) -> None:
@@ -45,12 +48,13 @@ class Vicinity:
 
     def centre(self) -> Parameters | None:
         """The configuration to look around; None if the whole space is to be searched."""
-        if not self._inherited or not self._own:
+        if not self._inherited or len(self._own) < CHECKS:
             return None
-        first = min(self._own)
-        if min(order for order, _ in self._inherited.values()) >= self._own[first][0]:
+        first = sorted(self._own)[:CHECKS]
+        inherited = sorted(order for order, _ in self._inherited.values())
+        if inherited[len(inherited) // 2] >= min(self._own[number][0] for number in first):
             return None
         known = {**self._inherited, **self._own}
         best = min(known, key=lambda number: (known[number][0], number))
-        since = sum(number > best for number in self._own if number != first)
+        since = sum(number > best for number in self._own if number not in first)
         return known[best][1] if since < PATIENCE else None

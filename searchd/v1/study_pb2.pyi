@@ -1137,13 +1137,13 @@ class Confirmed(google.protobuf.message.Message):
     selected: builtins.float
     """The mean that it was chosen by."""
     mean: builtins.float
-    """Mean over the fresh fold runs; unset if they failed or are not through. What the selection promised too much is the
-    optimism: selected minus mean, for a metric to maximise.
+    """Mean over the fresh fold runs, which the winner is chosen by; unset if they failed or are not through. What the
+    selection promised too much is the optimism: selected minus mean, for a metric to maximise.
     """
     standard_error: builtins.float
     """Its Nadeau-Bengio corrected standard error; unset with fewer than 2 fold runs."""
     shrunk: builtins.float
-    """The mean moved towards that of all candidates by as much as the noise suggests; the winner is chosen by it."""
+    """The mean moved towards that of all candidates by as much as the noise suggests, which leaves their order."""
     test: builtins.float
     """Score on the rows that were set aside by dataset.test."""
     def __init__(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from searchd.cli.shutdown import end_everything
 from searchd.client import Client
 
 ANNOUNCED = re.compile(r"searchd serves on (\S+?),")
@@ -122,7 +123,7 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.terminate()
-        searchd("down", "--data-dir", str(self.data_dir))
+        end_everything(self.data_dir)
 
 
 def free_port() -> int:

@@ -13,8 +13,11 @@ from searchd.client import Client
 from searchd.domain.study import StudyState
 from tests.acceptance.server import Server, environment, eventually, processes_of, searchd
 
+TRIALS = 4
+EPOCHS = 12
 
-def slow_study(client: Client, study_id: str = "slow", trials: int = 6, seconds: float = 0.25) -> Any:
+
+def slow_study(client: Client, study_id: str = "slow", trials: int = TRIALS, seconds: float = 0.25) -> Any:
     """A study whose trials train long enough to be interrupted."""
     return client.create_study(
         study_id=study_id,
@@ -22,7 +25,7 @@ def slow_study(client: Client, study_id: str = "slow", trials: int = 6, seconds:
         fixed={"seconds": seconds},
         search={"algorithm": "random"},
         scheduler={"algorithm": "none"},
-        evaluation={"epochs": 12},
+        evaluation={"epochs": EPOCHS},
         budget={"trials": trials},
         seed=3,
     )
@@ -50,7 +53,7 @@ def test_killed_server_continues(make_server: Callable[..., Server]) -> None:
         assert final.state is StudyState.SUCCEEDED
         after = measured(study)
         assert shown.items() <= after.items()
-        assert len(after) == 6 * 12
+        assert len(after) == TRIALS * EPOCHS
         assert {m.attempt for m in study.measurements(None)} == {1}, "an epoch was trained twice"
         assert {p.pid for p in processes_of(server.data_dir)} & workers_before, "the local Ray was not adopted"
 
@@ -67,7 +70,7 @@ def test_sigterm_drains(make_server: Callable[..., Server]) -> None:
     with server.client() as client:
         study = client.study("slow")
         assert study.wait(progress=False).state is StudyState.SUCCEEDED
-        assert len(measured(study)) == 6 * 12
+        assert len(measured(study)) == TRIALS * EPOCHS
         first_epochs = [m for m in study.measurements(None) if m.epoch == 1]
         assert {m.attempt for m in first_epochs} == {1}, "a drained fold run began anew instead of from its checkpoint"
 
@@ -89,14 +92,13 @@ def test_a_server_told_to_leave_while_it_starts_never_serves(
     assert not processes_of(data_dir)
 
 
-def test_interrupted_watch(make_server: Callable[..., Server]) -> None:
+def test_interrupted_watch(shared_server: Server) -> None:
     """Ctrl-C during a watch ends the command quietly, leaves no process of it behind, and the study goes on."""
-    server = make_server().start()
-    with server.client() as client:
-        study = slow_study(client, trials=4, seconds=0.1)
+    with shared_server.client() as client:
+        study = slow_study(client, "watched", seconds=0.1)
         watching = subprocess.Popen(
-            [sys.executable, "-m", "searchd", "watch", "slow"],
-            env={**environment(), "SEARCHD_ADDRESS": server.address},
+            [sys.executable, "-m", "searchd", "watch", "watched"],
+            env={**environment(), "SEARCHD_ADDRESS": shared_server.address},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -141,10 +143,9 @@ def test_down_ends_what_a_killed_server_left(make_server: Callable[..., Server])
     eventually(lambda: not processes_of(server.data_dir), 20)
 
 
-def test_second_server_refused(make_server: Callable[..., Server]) -> None:
+def test_second_server_refused(shared_server: Server) -> None:
     """A second server on a data directory in use ends at once, in one line that says what to do."""
-    server = make_server().start()
-    done = searchd("up", "--listen", "127.0.0.1:0", "--data-dir", str(server.data_dir))
+    done = searchd("up", "--listen", "127.0.0.1:0", "--data-dir", str(shared_server.data_dir))
     assert done.returncode == 4
     assert "searchd down" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

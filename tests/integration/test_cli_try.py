@@ -50,6 +50,11 @@ def test_parameters_can_be_given(study: list[str]) -> None:
     result = run(*study, "--params", "y=1")
     assert result.exit_code == 2
     assert result.stderr.endswith("has no parameter 'y'; use kind, x\n")
+    unread = run(*study, "--params", "x=[")
+    assert (unread.exit_code, unread.stderr) == (
+        2,
+        "error: --params x=[ cannot be read; put quotes around a text\n",
+    )
 
 
 def test_a_trainable_that_raises_shows_where(study: list[str]) -> None:

@@ -20,6 +20,7 @@ from searchd.domain.errors import (
     SearchdError,
     ServerUnreachable,
     StoreUnavailable,
+    StudyChanged,
     StudyExists,
     StudyNotFound,
     Violation,
@@ -400,6 +401,26 @@ def test_the_server_tells_its_role(client: Client, front: Front) -> None:
     front.answers["GetServerInfo"] = lambda *_: system_service_pb2.GetServerInfoResponse(version="0.1.0")
     old = client.server_info()
     assert (old.role, old.leader, old.epoch, old.problems) == ("", "", 0, ())
+
+
+def test_more_trials_are_asked_for_of_the_study_as_it_was_read(client: Client, front: Front) -> None:
+    """The etag goes with them, so that the larger of two extensions at once is not undone; it is refused otherwise."""
+    read = encode_study(samples.study())
+    read.etag = "as-read"
+    front.answers["GetStudy"] = lambda *_: study_service_pb2.GetStudyResponse(study=read)
+    client.study("digits-cnn").extend(201)
+    sent = front.requests[-1]
+    assert (sent.study.budget.trials, sent.study.etag, list(sent.update_mask.paths)) == (
+        201,
+        "as-read",
+        ["budget.trials"],
+    )
+    with pytest.raises(InvalidStudy, match="200 is not more than the 200 that the study has"):
+        client.study("digits-cnn").extend(200)
+    assert sum(isinstance(request, study_service_pb2.UpdateStudyRequest) for request in front.requests) == 1
+    front.answers["UpdateStudy"] = lambda _, context: refuse(context, StudyChanged(samples.NAME))
+    with pytest.raises(StudyChanged):
+        client.study("digits-cnn").extend(201)
 
 
 def test_trainables_and_the_cluster(client: Client) -> None:

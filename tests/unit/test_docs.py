@@ -55,14 +55,16 @@ def studies() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("page", "name"), list(studies()))
 def test_examples_train(page: Path, name: str, tmp_path: Path) -> None:
-    """Each study file of the documentation trains an epoch with the trainables that stand beside it."""
-    modules = []
+    """Each study file of the documentation trains an epoch with the module that stands last above it."""
+    module = ""
     for file, code in files(page).items():
         (tmp_path / file).write_text(code, encoding="utf-8")
-        if file.endswith(".py") and not file.startswith("client"):
-            modules += ["--trainables", file.removesuffix(".py")]
+        if file == name:
+            break
+        if file.endswith(".py"):
+            module = file.removesuffix(".py")
     done = subprocess.run(
-        [sys.executable, "-m", "searchd", "try", name, *modules],
+        [sys.executable, "-m", "searchd", "try", name, "--trainables", module],
         cwd=tmp_path,
         env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
         capture_output=True,

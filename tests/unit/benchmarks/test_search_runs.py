@@ -99,7 +99,7 @@ def test_hyperopt_knows_what_runs() -> None:
     assert arm.ask() is not None
 
 
-SMALL = Size(trials=4, seeds=2, slow_seeds=1, single_seeds=1, batch_seeds=1, slots=((Slots(2), 4),))
+SMALL = Size(trials=4, seeds=2, slow_seeds=1, single_seeds=1, slots=((Slots(2), 4, 1),))
 
 
 def test_every_arm_meets_every_task() -> None:

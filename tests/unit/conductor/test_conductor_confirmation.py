@@ -70,6 +70,25 @@ def test_the_winner_is_first_with_its_mean_and_its_error() -> None:
     assert min(shrunk) >= min(means)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_winner_is_the_best_on_fresh_repeats(seed: int) -> None:
+    """However hard some folds are for all, the winner has the best mean of the fresh ones, not the best of the search;
+    shrunken means are in the same order."""
+
+    def hard(segment: Segment, epoch: int) -> dict[str, float]:
+        shift = random.Random(f"{segment.repeat}-{segment.fold}").gauss(0, 1)
+        return {"accuracy": noisy(segment, epoch)["accuracy"] + shift}
+
+    house = House(behaviour=reports(hard))
+    name = house.create(evaluation=FOLDS, budget=Budget(trials=20), seed=seed)
+    house.run()
+    known = [
+        (c.mean, c.shrunk) for c in house.study(name).progress.confirmed if c.mean is not None and c.shrunk is not None
+    ]
+    assert len(known) >= 3
+    assert known == sorted(known, reverse=True)
+
+
 def test_confirmation_leaves_the_figures_of_the_search_alone() -> None:
     """Rungs, the best, the trials of the budget and what the searcher is told are those of the search."""
     house = House(behaviour=reports(noisy))

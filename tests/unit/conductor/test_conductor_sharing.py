@@ -103,9 +103,9 @@ def test_two_shapes_on_a_full_cluster_both_finish_and_share(cpus: int, small_fir
     shapes = [("small", Resources(cpus=1)), ("big", BIG)]
     names = {}
     for name, shape in shapes if small_first else reversed(shapes):
-        names[name] = house.create(name, scheduler=NONE, budget=Budget(trials=2000), resources=shape)
+        names[name] = house.create(name, scheduler=NONE, budget=Budget(trials=800), resources=shape)
         house.run_for(timedelta(seconds=40))
-    shares = _shares(house, list(names.values()), timedelta(seconds=600))
+    shares = _shares(house, list(names.values()), timedelta(seconds=240))
     assert shares[names["small"]] > 0.15 * cpus
     assert shares[names["big"]] * 4 > 0.15 * cpus
     busy = shares[names["small"]] + shares[names["big"]] * 4

@@ -17,6 +17,7 @@ from searchd.domain.leaderboard import (
     leaderboard,
     paired_difference,
     rung_scores,
+    shrunk_means,
     t975,
     with_metrics,
 )
@@ -83,6 +84,41 @@ def test_fewer_than_two_folds_have_no_error(values: tuple[float, ...]) -> None:
     assert corrected_standard_error(values, 5) is None
     assert paired_difference(values, values, 5, Goal.MAXIMIZE) is None
     assert corrected_standard_error((0.1, 0.2), 0) is None
+
+
+def test_means_are_shrunk_by_what_noise_explains() -> None:
+    """Of the variance of the means, what a two-way analysis of variance leaves to chance is taken away."""
+    scores = [[0.90, 0.80, 0.70, 0.86], [0.93, 0.84, 0.75, 0.88], [0.92, 0.79, 0.73, 0.85]]
+    means = [statistics.fmean(row) for row in scores]
+    grand = statistics.fmean(means)
+    columns = [statistics.fmean(column) for column in zip(*scores, strict=True)]
+    rest = [scores[i][j] - means[i] - columns[j] + grand for i in range(3) for j in range(4)]
+    noise = sum(value**2 for value in rest) / (2 * 3) / 4
+    weight = 1 - noise / statistics.variance(means)
+    assert 0.5 < weight < 1
+    assert shrunk_means(scores) == pytest.approx([grand + weight * (mean - grand) for mean in means])
+
+
+def test_a_fold_that_is_hard_for_all_shrinks_nothing() -> None:
+    """Candidates that differ by the same in every fold run keep their means, however hard some of them are."""
+    scores = [[0.9, 0.1, 0.5], [0.91, 0.11, 0.51]]
+    assert shrunk_means(scores) == pytest.approx([0.5, 0.51])
+
+
+@pytest.mark.parametrize(
+    ("scores", "shrunk"),
+    [
+        ([[1.0, 3.0], [3.0, 1.5]], [2.125, 2.125]),
+        ([[1.0], [2.0]], [1.0, 2.0]),
+        ([[1.0, 4.0]], [2.5]),
+        ([[1.0, 1.0], [1.0, 1.0]], [1.0, 1.0]),
+        ([[1e200, 2e200], [3e200, 5e200]], [1.55e200, 3.95e200]),
+    ],
+    ids=["only noise", "one fold run", "one candidate", "no difference", "huge"],
+)
+def test_shrinking_has_its_limits(scores: list[list[float]], shrunk: list[float]) -> None:
+    """What is only noise becomes equal; where nothing is known of noise the means stay as they are."""
+    assert shrunk_means(scores) == pytest.approx(shrunk)
 
 
 def test_difference_that_is_always_the_same_is_no_tie() -> None:

@@ -135,8 +135,8 @@ def test_looks_near_what_was_inherited() -> None:
     near: Parameters = {"lr": 1e-3, "depth": 6, "units": 64, "kind": "a"}
     far: Parameters = {"lr": 1e-1, "depth": 1, "units": 512, "kind": "b"}
     old = Observation(TrialNumber(2), near, TrialState.COMPLETED, (0.9,), inherited=True)
-    searcher.tell([observed(1, far, 0.1, TrialState.COMPLETED), old])
-    for number in range(3, 5):
+    searcher.tell([*(observed(n, far, 0.1, TrialState.COMPLETED) for n in (1, 3)), old])
+    for number in range(4, 6):
         p = suggested(searcher, number) or {}
         assert_belongs(p, space)
         assert 0.99e-4 <= p["lr"] <= 1.01e-2
