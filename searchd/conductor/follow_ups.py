@@ -45,8 +45,8 @@ class FollowUps:
         return (origin, of) in self._trials
 
     def results(self) -> tuple[Confirmed, ...]:
-        """What is known of every candidate: by fresh mean, the winner first, then those without a mean, by what they
-        were chosen by."""
+        """What is known of every candidate: by fresh mean, the winner first, then those without one, by what they were
+        chosen by."""
         found = {trial.of: self._confirmed(trial) for trial in self.of(Origin.CONFIRMATION)}
         scores = {trial.of or 0: self._scores(trial) for trial in self.of(Origin.CONFIRMATION)}
         for trial in self.of(Origin.TEST):
@@ -61,7 +61,13 @@ class FollowUps:
         broken |= {trial.of for trial in self.of(Origin.CONFIRMATION) if not trial.feasible}
         # By the mean and not the shrunken one, which is in the same order but for noise that leaves no difference.
         ranked.sort(
-            key=lambda c: (c.mean is None, c.trial in broken, -self._signed(c.mean), -self._signed(c.selected), c.trial)
+            key=lambda c: (
+                c.mean is None,
+                c.trial in broken,
+                -self._signed(c.mean),
+                -self._signed(c.selected),
+                c.trial,
+            )
         )
         return tuple(ranked)
 
