@@ -187,9 +187,9 @@ def _won(known: Known, study: Study) -> Iterator[Breach]:
     goal, first = study.spec.objective.goal, confirmed[0]
     repeated = known.again(Origin.CONFIRMATION)
     sound = [
-        c for c in confirmed if c.shrunk is not None and known.trials[c.trial].feasible and repeated[c.trial].feasible
+        c for c in confirmed if c.mean is not None and known.trials[c.trial].feasible and repeated[c.trial].feasible
     ]
-    if sound and (first not in sound or any(goal.better(c.shrunk or 0.0, first.shrunk or 0.0) for c in sound)):
+    if sound and (first not in sound or any(goal.better(c.mean or 0.0, first.mean or 0.0) for c in sound)):
         yield "the first of the confirmed is the winner", (study.name, confirmed)
     if study.spec.evaluation.confirm is None and known.best() not in (None, first.trial):
         yield "the first of the confirmed is the winner", (study.name, known.best(), confirmed)
