@@ -22,6 +22,7 @@ from searchd.domain.errors import (
 from searchd.domain.evaluation import Split
 from searchd.domain.facts import Fact, StudyDeleted, StudyPut
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.space import SearchSpace
 from searchd.domain.study import Budget, Dataset, Study, StudyName, StudyState, study_name
 from searchd.domain.trial import Origin, TrialNumber
 from tests.unit.service.service_house import CARD, World, soon
@@ -38,6 +39,15 @@ async def test_default_configuration_is_trial_one_without_what_is_fixed() -> Non
         assert (study.code, study.data, study.spec.evaluation.split) == ("c0de", "da7a", Split.STRATIFIED)
         first = world.store.trial(NAME, TrialNumber(1))
         assert (first.origin, first.parameters) == (Origin.DEFAULT, {"x": 0.5})
+
+
+async def test_a_default_configuration_that_constraints_forbid_is_not_tried() -> None:
+    """The search begins with a proposal then, and the study's remarks say why."""
+    world = World()
+    async with world.serving() as house:
+        study = await house.create(space=SearchSpace((), ("x < 9", "x < 0.5")))
+        assert study.progress.search_log == ("the default configuration does not meet 'x < 0.5' and is not tried",)
+        assert not any(trial.origin is Origin.DEFAULT for trial in world.store.trials(NAME, None, 0, 10))
 
 
 async def test_violations_of_decoding_are_reported_and_nothing_is_stored() -> None:
