@@ -11,6 +11,9 @@ from searchd.domain.space import Choice, Parameter, Parameters, SearchSpace, sam
 
 MAX_CONSTRAINTS = 64
 
+MAX_CHARACTERS_TOGETHER = 4000
+"""Of all constraints, each of which is evaluated for every draw."""
+
 WALK = 4_096
 """Steps through the numbering of a discrete space in search of a configuration that is allowed."""
 
@@ -31,6 +34,11 @@ def constraint_violations(space: SearchSpace, fixed: Parameters, places: Sequenc
     """
     if len(space.constraints) > MAX_CONSTRAINTS:
         yield Violation("constraints", f"there are {len(space.constraints)}", f"keep at most {MAX_CONSTRAINTS}")
+        return
+    together = sum(map(len, space.constraints))
+    if together > MAX_CHARACTERS_TOGETHER:
+        message = f"have {together} characters together"
+        yield Violation("constraints", message, f"keep at most {MAX_CHARACTERS_TOGETHER}")
         return
     for i, text in zip(places or range(len(space.constraints)), space.constraints, strict=True):
         path = f"constraints[{i}]"

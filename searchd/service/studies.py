@@ -105,7 +105,9 @@ class Studies:
             inspection = await asyncio.to_thread(self._inspected, draft, draft.dataset)
         nodes = self._loop.conductor.mind.cluster.nodes
         unknown = await asyncio.to_thread(lambda: list(unknown_studies(self._store, project, draft.warm_start)))
-        spec = define(draft, (*violations, *unknown), Surroundings(cards, inspection, nodes, self._vendors))
+        around = Surroundings(cards, inspection, nodes, self._vendors)
+        # Elsewhere, since to see what constraints leave of a space may take seconds.
+        spec = await asyncio.to_thread(define, draft, (*violations, *unknown), around)
         name = study_name(project, study_id) if study_id else await self._free_name(project, spec.trainable)
         card = cards[spec.trainable]
         default = None

@@ -66,6 +66,14 @@ def test_too_many_constraints_are_refused() -> None:
     assert violation.path == "constraints"
 
 
+def test_constraints_that_are_too_long_together_are_refused() -> None:
+    """What every draw is to be checked against is bounded."""
+    long = f"units_1 < 1{'0' * 389}"
+    assert not list(constraint_violations(space(*[long] * 10), {}))
+    (violation,) = constraint_violations(space(*[long] * 11), {})
+    assert (violation.path, violation.message) == ("constraints", "have 4400 characters together")
+
+
 @pytest.mark.parametrize(
     ("constraints", "message"),
     [

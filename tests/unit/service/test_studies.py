@@ -1,6 +1,7 @@
 """Studies by the front door: names, repeats, stopping, deleting, listing."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -8,6 +9,7 @@ from datetime import datetime
 import pytest
 
 from searchd.conductor.messages import CreateStudy, DeleteStudy, StopStudy
+from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import (
     InvalidArgument,
     InvalidStudy,
@@ -25,7 +27,8 @@ from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.space import SearchSpace
 from searchd.domain.study import Budget, Dataset, Study, StudyName, StudyState, study_name
 from searchd.domain.trial import Origin, TrialNumber
-from tests.unit.service.service_house import CARD, World, soon
+from searchd.service.studies import Studies
+from tests.unit.service.service_house import CARD, Cards, NoData, World, soon
 
 NAME = study_name("default", "a")
 
@@ -70,6 +73,23 @@ async def test_validation_alone_creates_nothing() -> None:
         assert (await house.create(validate_only=True)).name == NAME
         with pytest.raises(StudyNotFound):
             await house.studies.get(NAME)
+
+
+async def test_definitions_are_checked_away_from_the_loop() -> None:
+    """A definition that takes long to check keeps no other request waiting."""
+    world = World()
+    checked_on: list[threading.Thread] = []
+
+    def noted(draft: StudyDraft, space: SearchSpace) -> Sequence[Violation]:
+        checked_on.append(threading.current_thread())
+        return ()
+
+    async with world.serving() as house:
+        studies = Studies(world.store, house.loop, Cards(CARD), NoData(), world.clock, noted)
+        draft = StudyDraft("torch_cnn")
+        await studies.create("default", "a", draft, (), request_id="", digest="", validate_only=True)
+    assert checked_on
+    assert threading.current_thread() not in checked_on
 
 
 async def test_names_are_made_up_and_never_shared() -> None:
