@@ -71,7 +71,7 @@ class Precedents:
             running: Trials without one.
             seed: For the points at which an improvement over running trials is averaged.
         """
-        if not isinstance(acqf, LogEI | qLogEI) or not self._studies or len(complete) < FEWEST:
+        if not isinstance(acqf, LogEI | qLogEI) or len(complete) < FEWEST or not self._models:
             return acqf
         import torch  # noqa: PLC0415  # takes seconds, and only those who ask need it
 
@@ -126,13 +126,15 @@ class Precedents:
 
     @cached_property
     def _models(self) -> list[gp.GPRegressor]:
-        """One for each earlier study, of its scores' normal quantiles."""
+        """One for each earlier study with trials in this space, of its scores' normal quantiles."""
         models = []
         for study in self._studies:
             known = [(self._axes.inward(p.parameters, self._filling), p.score) for p in study]
             inside = [(inner, score) for inner, score in known if inner is not None]
+            if not inside:
+                continue
             inputs = _inputs(self._space, [inner for inner, _ in inside])
-            quantiles = (rankdata([score for _, score in inside]) - 0.5) / max(len(inside), 1)
+            quantiles = (rankdata([score for _, score in inside]) - 0.5) / len(inside)
             normal = np.array([NormalDist().inv_cdf(q) for q in quantiles])
             models.append(_fitted(inputs, normal, self._space.is_categorical))
         return models

@@ -92,6 +92,15 @@ def test_scores_count_by_rank() -> None:
     assert first(study(stretched)) == first(study(earlier()))
 
 
+def test_strange_studies_do_no_harm() -> None:
+    """Earlier studies outside this space, of equal scores, or of one trial repeated, are as good as none."""
+    outside = (Precedent({**BEST, "x": 7.0}, 1.0),) * 6
+    equal = tuple(Precedent(parameters, 0.5) for parameters in drawn(6, 3))
+    repeated = (Precedent(BEST, 0.5),) * 6
+    assert first(study(outside, equal, repeated)) == first(study())
+    assert first(study(outside)) == first(study())
+
+
 def test_running_trials_are_kept_away_from() -> None:
     """Asked several times at once, it suggests different configurations."""
     searcher = begun(study(earlier()))
