@@ -117,7 +117,7 @@ class Studies:
         first, remarks = _first(spec, default, known)
         study = Study(
             name,
-            spec,
+            replace(spec, precedents=known.precedents),
             card.code,
             inspection.fingerprint if inspection else "",
             self._clock.now(),
