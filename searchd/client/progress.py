@@ -58,13 +58,15 @@ class Picture:
 def header(study: Study, now: datetime, troubles: Troubles, width: int) -> list[str]:
     """State and counts, the front of several objectives, best and default, rungs, the reason: at most five lines."""
     progress = study.progress
-    started = sum(progress.trials.values())
+    started = sum(progress.trials.values()) - progress.follow_ups
     elapsed = (study.ended_at or now) - (study.started_at or study.created_at)
     slots = f"{progress.busy}/{study.slots} slots busy" if study.slots else f"{progress.busy} busy"
     first = [f"{study.id} {study.state.name} {clock(elapsed)}", f"{started}/{study.max_trials} trials"]
     if not study.state.ended:
         first.append(slots)
         first += _eta(study, elapsed)
+    if progress.follow_ups:
+        first.append(f"{progress.follow_ups} follow-up{'s' if progress.follow_ups > 1 else ''}")
     if study.resources.gpus:
         first.append(f"{number(progress.train_seconds * study.resources.gpus / 3600, 3)} GPU-h")
     second = _best(study)

@@ -110,6 +110,9 @@ class ActiveStudy:
         if old is not None:
             self.counts[old.state] -= 1
         self.counts[trial.state] = self.counts.get(trial.state, 0) + 1
+        if trial.state.ended:
+            whole = self.rung_of(trial) if trial.origin.repeats else self.ladder[-1]
+            self.full_epochs += whole.folds * whole.epochs
         if trial.origin.repeats:
             self.progress_stale = True
             self._remember(trial, 0)
@@ -119,8 +122,6 @@ class ActiveStudy:
         improvements = self.standing.improvements
         self.progress_stale = True
         self._remember(trial, old.rung if old else 0)
-        if trial.state.ended:
-            self.full_epochs += self.ladder[-1].folds * self.ladder[-1].epochs
         if self.standing.improvements > improvements:
             self.since_best = 0
         elif (old is None or not old.rung) and (trial.rung or trial.state.ended):
@@ -339,6 +340,7 @@ class ActiveStudy:
             search_log=self.search_log,
             since_best=self.since_best,
             confirmed=self.follow_ups.results(),
+            follow_ups=sum(self.counts.values()) - self.given,
         )
 
     def remark(self, number: TrialNumber, remark: str) -> None:

@@ -270,6 +270,7 @@ class Progress:
         search_log: What the searcher chose and why, oldest first.
         confirmed: The candidates that are or were evaluated once more, the winner first.
         since_best: Trials that have ended since the best one did, or since the beginning.
+        follow_ups: How many of the trials confirm or test others.
     """
 
     trials: Mapping[str, int] = field(default_factory=dict)
@@ -285,6 +286,7 @@ class Progress:
     search_log: tuple[str, ...] = ()
     since_best: int = 0
     confirmed: tuple[Confirmed, ...] = ()
+    follow_ups: int = 0
 
 
 @dataclass(frozen=True, slots=True)

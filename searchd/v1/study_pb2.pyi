@@ -1207,6 +1207,7 @@ class StudyProgress(google.protobuf.message.Message):
     SEARCH_LOG_FIELD_NUMBER: builtins.int
     SINCE_BEST_FIELD_NUMBER: builtins.int
     CONFIRMED_FIELD_NUMBER: builtins.int
+    FOLLOW_UPS_FIELD_NUMBER: builtins.int
     best_trial: builtins.int
     """Number of the best trial at the top rung; unset while there is none."""
     best_score: builtins.float
@@ -1220,9 +1221,13 @@ class StudyProgress(google.protobuf.message.Message):
     train_seconds: builtins.float
     """Seconds of training so far, summed over fold runs."""
     full_epochs: builtins.int
-    """Fold epochs that full evaluation of every trial would have taken, for the trials that have ended."""
+    """Fold epochs that full evaluation of every trial would have taken, for the trials that have ended; confirmations and
+    tests have no other.
+    """
     since_best: builtins.int
     """Trials that have ended since the best one did."""
+    follow_ups: builtins.int
+    """How many of the trials confirm or test others; the budget does not count them."""
     @property
     def trials(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.int]:
         """Number of trials by state: pending, running, paused, completed, stopped, infeasible, failed, cancelled."""
@@ -1264,9 +1269,10 @@ class StudyProgress(google.protobuf.message.Message):
         search_log: collections.abc.Iterable[builtins.str] | None = ...,
         since_best: builtins.int = ...,
         confirmed: collections.abc.Iterable[global___Confirmed] | None = ...,
+        follow_ups: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_best_score", b"_best_score", "_best_trial", b"_best_trial", "_default_score", b"_default_score", "best_score", b"best_score", "best_trial", b"best_trial", "default_score", b"default_score"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_best_score", b"_best_score", "_best_trial", b"_best_trial", "_default_score", b"_default_score", "best_score", b"best_score", "best_trial", b"best_trial", "busy", b"busy", "confirmed", b"confirmed", "default_score", b"default_score", "epochs", b"epochs", "front", b"front", "full_epochs", b"full_epochs", "rungs", b"rungs", "search_log", b"search_log", "since_best", b"since_best", "train_seconds", b"train_seconds", "trials", b"trials", "worst", b"worst"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_best_score", b"_best_score", "_best_trial", b"_best_trial", "_default_score", b"_default_score", "best_score", b"best_score", "best_trial", b"best_trial", "busy", b"busy", "confirmed", b"confirmed", "default_score", b"default_score", "epochs", b"epochs", "follow_ups", b"follow_ups", "front", b"front", "full_epochs", b"full_epochs", "rungs", b"rungs", "search_log", b"search_log", "since_best", b"since_best", "train_seconds", b"train_seconds", "trials", b"trials", "worst", b"worst"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_best_score", b"_best_score"]) -> typing.Literal["best_score"] | None: ...
     @typing.overload

@@ -148,6 +148,7 @@ def encode_progress(progress: Progress) -> study_pb2.StudyProgress:
         worst=progress.worst,
         search_log=progress.search_log,
         since_best=progress.since_best,
+        follow_ups=progress.follow_ups,
         confirmed=map(_confirmed, progress.confirmed),
     )
 
@@ -189,6 +190,7 @@ def decode_progress(message: study_pb2.StudyProgress) -> Progress:
         worst=tuple(message.worst),
         search_log=tuple(message.search_log),
         since_best=message.since_best,
+        follow_ups=message.follow_ups,
         confirmed=tuple(map(_decode_confirmed, message.confirmed)),
     )
 

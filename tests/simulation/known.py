@@ -21,16 +21,28 @@ class Known:
     enqueued: int = 0
     """Requests for a configuration to be tried that were answered with a trial."""
     since_best: int = 0
-    """Trials with a first result since the best changed or the study was taken up again."""
+    """Trials with a first result since the best changed, with several objectives the front, or the study was taken up
+    again."""
 
     def put(self, trial: Trial) -> None:
         """Take in a trial as it stands now."""
         before, best = self.trials.get(trial.number), self.best()
         self.trials[trial.number] = trial
-        if self.best() != best:
+        if self._adds_to_front(trial, before) if len(self.study.spec.objectives) > 1 else self.best() != best:
             self.since_best = 0
         elif not trial.origin.repeats and not (before and before.scores) and (trial.scores or trial.state.ended):
             self.since_best += trial.state is not TrialState.CANCELLED
+
+    def _adds_to_front(self, trial: Trial, before: Trial | None) -> bool:
+        """Whether a trial has just completed with values that none reaches in all objectives."""
+        known = {t.number: self._signed_values(t) for t in self.ranked()}
+        values = known.pop(trial.number, None)
+        if values is None or (before is not None and before.state is TrialState.COMPLETED):
+            return False
+        return not any(all(a >= b for a, b in zip(other, values, strict=True)) for other in known.values())
+
+    def _signed_values(self, trial: Trial) -> tuple[float, ...]:
+        return tuple(o.goal.signed(self._value(trial, o.metric)) for o in self.study.spec.objectives)
 
     def searched(self) -> Iterator[Trial]:
         """Trials that count in the budget."""

@@ -125,7 +125,12 @@ class World:
         trials = _ordered(known)
         expect(progress.busy == 0, "counts equal a recount (busy)", (study.name, progress.busy))
         top = study.spec.ladder[-1]
-        full = sum(1 for _ in known.searched()) * top.folds * top.epochs
+        confirming, searched = study.spec.evaluation.confirming, sum(1 for _ in known.searched())
+        full = searched * top.folds * top.epochs
+        for trial in trials:
+            if trial.origin.repeats and trial.state.ended:
+                full += confirming.folds * confirming.epochs if trial.origin is Origin.CONFIRMATION else top.epochs
+        expect(progress.follow_ups == len(trials) - searched, "counts equal a recount (follow-ups)", study.name)
         expect(progress.full_epochs == full, "counts equal a recount (full epochs)", (study.name, progress, full))
         seconds = sum(m.seconds for m in known.measurements)
         near = abs(progress.train_seconds - seconds) < 1e-6 * max(1.0, seconds)

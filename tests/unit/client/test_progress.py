@@ -95,6 +95,13 @@ def test_a_study_whose_trials_all_failed_saved_nothing() -> None:
     assert lines == ["digits-cnn FAILED 04:12   20/200 trials", "failed 20", "no trial completed"]
 
 
+def test_follow_ups_are_no_trials_of_the_budget() -> None:
+    """Confirmations and tests are counted by themselves, so that no study has more trials than its budget."""
+    progress = Progress(trials={"completed": 23}, rungs=(20,), follow_ups=3)
+    lines = header(seen(StudyState.SUCCEEDED, "", progress), NOW, Troubles(), 80)
+    assert lines[0] == "digits-cnn SUCCEEDED 04:12   20/200 trials   3 follow-ups"
+
+
 def test_the_header_of_a_new_study_is_short() -> None:
     """What is not known yet is left out, and a long line is cut."""
     lines = header(seen(StudyState.PENDING, "x" * 200, Progress()), samples.START, Troubles(), 80)

@@ -175,6 +175,7 @@ progresses = st.builds(
     worst=st.lists(numbers, max_size=3).map(tuple),
     search_log=st.lists(texts, max_size=2).map(tuple),
     since_best=counts,
+    follow_ups=counts,
     confirmed=st.lists(st.builds(Confirmed, counts, numbers, *(st.none() | numbers for _ in range(4))), max_size=2).map(
         tuple
     ),
