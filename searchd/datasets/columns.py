@@ -109,6 +109,15 @@ def encode_fold(column: "pd.Series[Any]") -> Array:
     return codes - 1 if lowest == -1 else codes
 
 
+def is_text(column: "pd.Series[Any]") -> bool:
+    """Whether ``encode_feature`` takes the column for text: neither numbers, booleans and decimals, nor dates."""
+    from pandas.api import types  # noqa: PLC0415  (slow to import)
+
+    column = _unboxed(column)
+    dates = types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column)
+    return not dates and not types.is_numeric_dtype(column)
+
+
 def encode_feature(column: "pd.Series[Any]") -> dict[str, Array]:
     """The feature columns that one column becomes, by name; each float64 of shape (n,).
 

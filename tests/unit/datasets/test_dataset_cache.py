@@ -238,10 +238,11 @@ def test_saved_dataset_opens_equal(tmp_path: Path) -> None:
         order=None,
         fold=np.array([0, 1]),
         image_shape=(2, 2),
+        coded=("q",),
     )
     full.save(tmp_path)
     opened = LoadedDataset.open(tmp_path)
-    for name in ("fingerprint", "task", "classes", "feature_names", "order", "image_shape"):
+    for name in ("fingerprint", "task", "classes", "feature_names", "order", "image_shape", "coded"):
         assert getattr(opened, name) == getattr(full, name)
     for name in ("X", "y", "groups", "fold"):
         assert np.array_equal(getattr(opened, name), getattr(full, name))
