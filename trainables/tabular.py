@@ -66,6 +66,9 @@ MOST_KERNEL_ROWS = 10_000
 
 NAMES_SHOWN = 5
 
+CHOICES = ("scaler", "selection", "extraction", "classifier", "regressor")
+"""The parameters that name the steps."""
+
 Rows = NDArray[Any]
 
 
@@ -163,7 +166,8 @@ def fitted(
             raise  # scikit-learn's InvalidParameterError is both: a value that the parameter cannot have on any rows
         # The rows have been checked: what is wrong is the combination.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise Infeasible(f"cannot be fitted to {len(rows)} rows and {selected} columns: {reason}") from error
+        chosen = ", ".join(f"{name} {p[name]}" for name in CHOICES if name in p)
+        raise Infeasible(f"{chosen}: cannot be fitted to {len(rows)} rows and {selected} columns: {reason}") from error
 
 
 def scaler(name: str) -> Any:

@@ -19,7 +19,7 @@ from searchd.domain.study import Dataset
 from searchd.ports.engine import Outcome
 from searchd.trainable import registered
 from tests.unit.trainables.fold_runs import FoldRuns, space_at
-from trainables import metrics
+from trainables import metrics, tabular
 from trainables.sklearn_classifier import DEFAULT
 from trainables.tabular_models import CLASSIFIERS, LIBRARIES
 
@@ -57,10 +57,10 @@ def test_card_tells_what_it_takes() -> None:
 
 
 @pytest.mark.parametrize("classifier", ALL)
-@pytest.mark.parametrize("u", [0.0, 0.999])
+@pytest.mark.parametrize("u", [0.0, 0.5, 0.999])
 def test_every_model_can_be_trained(tmp_path: Path, classifier: str, u: float) -> None:
-    """Every classifier trains at the edges of its space, in one epoch, without a warning, the same again each time."""
-    params = space_at("sklearn_classifier", u, {**DEFAULT, **SMALL, "classifier": classifier})
+    """Every classifier trains at the edges and in the middle of its space, without a warning, each time the same."""
+    params = space_at("sklearn_classifier", u, {**tabular.DEFAULT, **SMALL, "classifier": classifier})
     runs = fold_runs(tmp_path, Dataset(builtin="iris"), epochs=4)
     (scores,) = runs.scores(params)
     assert set(scores) == METRICS - ({"log_loss", "calibration_error"} if classifier == "svm" else set())
@@ -223,7 +223,10 @@ def test_constant_columns_are_refused(tmp_path: Path) -> None:
         ),
         ({"classifier": "knn", "class_weight": "balanced"}, "class_weight balanced is not for classifier knn"),
         ({"extraction": "polynomial", "polynomial_degree": 70}, "polynomial_degree 70 makes 2555 columns of 2"),
-        ({"scaler": "none", "extraction": "polynomial"}, "cannot be fitted to 10 rows and 2 columns: Input X contains"),
+        (
+            {"scaler": "none", "extraction": "polynomial"},
+            "extraction polynomial, classifier linear: cannot be fitted to 10 rows and 2 columns: Input X",
+        ),
     ],
 )
 def test_what_rows_do_not_allow_is_infeasible(tmp_path: Path, params: dict[str, Any], reason: str) -> None:

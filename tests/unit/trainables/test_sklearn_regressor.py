@@ -17,7 +17,7 @@ from searchd.domain.study import Dataset
 from searchd.trainable import registered
 from searchd.worker.randomness import fold_run_seed
 from tests.unit.trainables.fold_runs import FoldRuns, space_at
-from trainables import metrics
+from trainables import metrics, tabular
 from trainables.sklearn_regressor import DEFAULT
 from trainables.tabular_models import LIBRARIES, REGRESSORS
 
@@ -47,10 +47,10 @@ def test_card_tells_what_it_takes() -> None:
 
 
 @pytest.mark.parametrize("regressor", ALL)
-@pytest.mark.parametrize("u", [0.0, 0.999])
+@pytest.mark.parametrize("u", [0.0, 0.5, 0.999])
 def test_every_model_can_be_trained(tmp_path: Path, regressor: str, u: float) -> None:
-    """Every regressor trains at the edges of its space without a warning, the same again each time."""
-    params = space_at("sklearn_regressor", u, {**DEFAULT, **SMALL, "regressor": regressor})
+    """Every regressor trains at the edges and in the middle of its space, without a warning, each time the same."""
+    params = space_at("sklearn_regressor", u, {**tabular.DEFAULT, **SMALL, "regressor": regressor})
     runs = fold_runs(tmp_path, Dataset(builtin="diabetes"))
     (scores,) = runs.scores(params)
     assert set(scores) == METRICS
