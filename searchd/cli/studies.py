@@ -124,8 +124,9 @@ def _lines(study: Study, handle: StudyHandle) -> list[str]:
     elif study.progress.trials.get(TrialState.FAILED.value):
         for trial in islice(handle.trials(TrialState.FAILED), PAGE_SIZE):
             troubles.add(trial)
-    lines = [*header(study, datetime.now(UTC), troubles, width()), *search_lines(study, width()), ""]
-    return [*lines, *study.to_file().splitlines()]
+    columns = width() - len("# ")
+    lines = [*header(study, datetime.now(UTC), troubles, columns), *search_lines(study, columns)]
+    return [*(f"# {line}" for line in lines), "", *study.to_file().splitlines()]
 
 
 def _watched(study: StudyHandle, output: OutputFormat | None) -> Study:

@@ -22,7 +22,7 @@ from searchd.client.grid import Column, grid
 from searchd.client.names import split_trial_name
 from searchd.client.numbers import number, one_line, parameter, span
 from searchd.client.troubles import failure_words
-from searchd.domain.trial import TrialState
+from searchd.domain.trial import Origin, TrialState
 
 
 def register(app: typer.Typer) -> None:
@@ -93,6 +93,8 @@ def _trial_lines(trials: Sequence[Trial]) -> list[str]:
         (Column("epochs", right=True), lambda trial: str(sum(run.epoch for run in trial.fold_runs))),
         (Column("time", right=True), lambda trial: span(timedelta(seconds=trial.train_seconds))),
     ]
+    if any(trial.origin is not Origin.SEARCH for trial in trials):
+        columns.insert(1, (Column("origin"), lambda trial: trial.origin.replace("_", " ")))
     if any(trial.retries for trial in trials):
         columns.append((Column("retries", right=True), lambda trial: str(trial.retries)))
     if any(trial.failure for trial in trials):

@@ -116,12 +116,12 @@ class ActiveStudy:
             return
         for rung in range(old.rung if old else 0, trial.rung):
             self.rungs[rung] += 1
-        best = self.standing.best
+        improvements = self.standing.improvements
         self.progress_stale = True
         self._remember(trial, old.rung if old else 0)
         if trial.state.ended:
             self.full_epochs += self.ladder[-1].folds * self.ladder[-1].epochs
-        if self.standing.best is not best:
+        if self.standing.improvements > improvements:
             self.since_best = 0
         elif (old is None or not old.rung) and (trial.rung or trial.state.ended):
             self.since_best += trial.state is not TrialState.CANCELLED

@@ -52,6 +52,8 @@ class Standing:
         """How many had when the study, which had ended, was taken up again."""
         self._front = {point.trial: point.values for point in progress.front}
         self.worst = progress.worst
+        self.improvements = 0
+        """How often the best has been bettered, or with several objectives the front, since this began."""
 
     @property
     def front(self) -> tuple[FrontPoint, ...]:
@@ -94,6 +96,7 @@ class Standing:
             self._rank(candidate)
             if self.best is None or self._beats(trial, mean, self.best.trial, self.best.score):
                 self.best = Best(trial.number, mean)
+                self.improvements += len(self._spec.objectives) == 1
             self.on_target = self.on_target or self._reaches_targets(trial)
             self._consider_front(trial)
 
@@ -138,3 +141,4 @@ class Standing:
         if not any(dominates(point, signed) for point in front.values()):
             self._front = {number: self._front[number] for number in front if not dominates(signed, front[number])}
             self._front[trial.number] = values
+            self.improvements += signed not in front.values()

@@ -147,9 +147,9 @@ def _objective_violations(draft: StudyDraft) -> Iterator[Violation]:
         named.add(objective.metric)
         if objective.target is not None and not math.isfinite(objective.target):
             yield Violation(f"{path}.target", f"{objective.target} is not finite", "use a finite number")
-    for index, limit in enumerate(draft.limits):
+    for path, limit in zip(draft.limit_paths(), draft.limits, strict=True):
         if not math.isfinite(limit.bound):
-            yield Violation(f"constraints[{index}]", f"{limit.bound} is not finite", "use a finite number")
+            yield Violation(path, f"{limit.bound} is not finite", "use a finite number")
 
 
 def _search_violations(draft: StudyDraft) -> Iterator[Violation]:
@@ -188,7 +188,7 @@ def constrained_violations(space: SearchSpace, draft: StudyDraft, *, sound: bool
 
     The service calls it with the trainable's default space when a study gives constraints only.
     """
-    wrong = list(constraint_violations(space, draft.fixed))
+    wrong = list(constraint_violations(space, draft.fixed, draft.expressions_at))
     yield from wrong
     if sound and not wrong:
         yield from nothing_left(with_fixed(space, draft.fixed), draft.seed)

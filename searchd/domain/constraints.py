@@ -1,7 +1,7 @@
 """What is wrong with a space's constraints, and what fixed parameters make of a space."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from searchd.domain.errors import Violation
@@ -11,6 +11,9 @@ from searchd.domain.space import Choice, Parameter, Parameters, SearchSpace, sam
 
 MAX_CONSTRAINTS = 64
 
+MAX_CHARACTERS_TOGETHER = 4000
+"""Of all constraints, each of which is evaluated for every draw."""
+
 WALK = 4_096
 """Steps through the numbering of a discrete space in search of a configuration that is allowed."""
 
@@ -18,8 +21,13 @@ DRAWS = 4_000
 """Draws after that, and in a continuous space."""
 
 
-def constraint_violations(space: SearchSpace, fixed: Parameters) -> Iterator[Violation]:
+def constraint_violations(space: SearchSpace, fixed: Parameters, places: Sequence[int] = ()) -> Iterator[Violation]:
     """Constraints that cannot be read, or that name what is neither searched nor fixed to something comparable.
+
+    Args:
+        space: The space with its constraints.
+        fixed: The fixed parameters.
+        places: Where each constraint stands among all that the study gives, from 0; empty if there are no others.
 
     Yields:
         Each mistake at ``constraints[i]``, with the constraint's text and the column in it.
@@ -27,12 +35,17 @@ def constraint_violations(space: SearchSpace, fixed: Parameters) -> Iterator[Vio
     if len(space.constraints) > MAX_CONSTRAINTS:
         yield Violation("constraints", f"there are {len(space.constraints)}", f"keep at most {MAX_CONSTRAINTS}")
         return
-    for i, text in enumerate(space.constraints):
+    together = sum(map(len, space.constraints))
+    if together > MAX_CHARACTERS_TOGETHER:
+        message = f"have {together} characters together"
+        yield Violation("constraints", message, f"keep at most {MAX_CHARACTERS_TOGETHER}")
+        return
+    for i, text in zip(places or range(len(space.constraints)), space.constraints, strict=True):
         path = f"constraints[{i}]"
         try:
             wrong = list(_name_violations(parsed(text), space, fixed, path))
             yield from wrong
-            if not wrong:
+            if not wrong and any(name in fixed for name in parsed(text).names):
                 parsed(parsed(text).with_values(fixed))
         except InvalidExpression as error:
             yield Violation(path, f"{error.text!r}, column {error.column}: {error.problem}", error.remedy)

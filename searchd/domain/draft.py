@@ -1,6 +1,6 @@
 """A study as a caller wrote it: what is unset is decided by the service, which knows the trainable and the data."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from searchd.domain.evaluation import Evaluation, Racing, Split
@@ -25,6 +25,8 @@ class StudyDraft:
         mode: ASHA's form; None means promotion if the trainable can pause, else stopping. Overrides scheduler.mode.
         split: None means group with dataset.groups, else stratified for classification, else k-fold. Overrides
             evaluation.split.
+        limits_at: Where each limit stands among the constraints as written, from 0; empty if they come first.
+        expressions_at: The same for each of the space's constraints; empty if there is nothing else.
     """
 
     trainable: str
@@ -46,3 +48,9 @@ class StudyDraft:
     labels: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
     warm_start: tuple[str, ...] = ()
+    limits_at: tuple[int, ...] = field(default=(), compare=False)
+    expressions_at: tuple[int, ...] = field(default=(), compare=False)
+
+    def limit_paths(self) -> Iterator[str]:
+        """Where each limit is, in the study file's terms."""
+        return (f"constraints[{place}]" for place in self.limits_at or range(len(self.limits)))

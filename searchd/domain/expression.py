@@ -8,8 +8,10 @@ evaluated by walking the tree: nothing that was written is ever compiled or run,
 import ast
 import difflib
 import functools
+import keyword
 import math
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +48,8 @@ _ORDER: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"abs": abs, "log": math.log, "max": max, "min": min}
 _ONE_ARGUMENT = ("abs", "log")
+_JOINING = ("and", "or", "not")
+_WORD_OR_TEXT = re.compile(r"\w+|'[^']*'|\"[^\"]*\"")
 
 
 class InvalidExpression(ValueError):  # noqa: N818  # what is told to callers is a violation made of it
@@ -152,11 +156,19 @@ class _Reader:
         try:
             tree = ast.parse(self._written, mode="eval").body
         except SyntaxError as error:
+            self._check_reserved()
             column = self._offset + (error.offset or len(self._written) + 1)
             raise InvalidExpression(self._text, column, "cannot be read from there on", HINT) from None
         except (MemoryError, RecursionError, ValueError):
             raise InvalidExpression(self._text, self._offset + 1, "cannot be read", HINT) from None
         return self.condition(tree, 1)
+
+    def _check_reserved(self) -> None:
+        """Say which word of a text that cannot be read is none of a parameter's."""
+        for word in _WORD_OR_TEXT.finditer(self._written):
+            if keyword.iskeyword(word[0]) and word[0] not in _JOINING:
+                remedy = f"give a parameter of that name another one, such as {word[0]}_"
+                raise InvalidExpression(self._text, self._offset + word.start() + 1, "is a reserved word there", remedy)
 
     def condition(self, node: ast.expr, depth: int) -> ast.expr:
         """Something that holds or does not."""

@@ -11,7 +11,7 @@ from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
 from searchd.domain.evaluation import Evaluation, Racing
 from searchd.domain.fidelity import population_ladder
-from searchd.domain.scheduler import SchedulerAlgorithm
+from searchd.domain.scheduler import SchedulerAlgorithm, SchedulerMode
 from searchd.domain.space import Choice, Domain, Parameters, ParameterValue, SearchSpace
 from searchd.domain.study import StudySpec
 
@@ -98,8 +98,8 @@ def population_violations(draft: StudyDraft, space: SearchSpace, checkpoints: bo
             message = f"{scheduler.algorithm.value} changes no parameters in mid-training"
             yield Violation("scheduler.explore", message, "leave it out, or set scheduler.algorithm to population")
         return
-    if draft.mode is not None:
-        message = "members of a population go on or yield, and are neither promoted nor stopped by a mode"
+    if draft.mode is SchedulerMode.STOPPING:
+        message = "members of a population go on or yield, and are not stopped by a mode"
         yield Violation("scheduler.mode", message, "leave it out")
     if not checkpoints:
         message = f"a population goes on from checkpoints, and {draft.trainable} keeps none"

@@ -165,7 +165,11 @@ class SearchSpace:
         Raises:
             InvalidExpression: a constraint cannot be read; those of a study that was accepted can.
         """
-        return all(parsed(text).holds(parameters) for text in self.constraints)
+        return self.unmet(parameters) is None
+
+    def unmet(self, parameters: Parameters) -> str | None:
+        """The first constraint that a configuration does not meet, if there is one. Raises what ``allows`` does."""
+        return next((text for text in self.constraints if not parsed(text).holds(parameters)), None)
 
     def draw(self, quantiles: Sequence[float]) -> dict[str, ParameterValue]:
         """The configuration at ``quantiles``, shape (n_parameters,), in [0, 1); inactive parameters are left out."""

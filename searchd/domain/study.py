@@ -64,7 +64,8 @@ class Budget:
         slots: Fold runs at once.
         wall_time: From its creation; what runs is cancelled then.
         gpu_hours: GPU-hours of training; no new segment starts then.
-        patience: Trials that ended in a row without a better best one; no new trial starts then.
+        patience: Trials that ended in a row without a better best one, or with several objectives without adding to the
+            front; no new trial starts then.
     """
 
     trials: int = 20

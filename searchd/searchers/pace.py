@@ -52,7 +52,7 @@ class Step:
         """Why it is not the dearer one."""
         dearer = STEPS[STEPS.index(self.by) - 1]
         return (
-            f"{dearer} took {self.asked:.2g} s per suggestion, too long for {self.slots} slots"
+            f"{dearer} took {self.asked:.2g} s per suggestion, too long for {self.slots} slot{'s' * (self.slots != 1)}"
             f" and trials of {self.trained:.2g} s"
         )
 

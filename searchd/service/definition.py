@@ -154,7 +154,7 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
     if not draft.objectives and not card.metrics:
         yield Violation("objectives", f"{card.name} declares no metrics", "name the metric and its goal")
     named = [(f"objectives[{i}].metric", objective.metric) for i, objective in enumerate(draft.objectives)]
-    named += [(f"constraints[{i}].metric", limit.metric) for i, limit in enumerate(draft.limits)]
+    named += [(f"{path}.metric", limit.metric) for path, limit in zip(draft.limit_paths(), draft.limits, strict=True)]
     for path, metric in named:
         if card.metrics and metric and metric not in card.metrics:
             remedy = _nearest(metric, sorted(card.metrics), "choose one that it reports")

@@ -171,4 +171,5 @@ def _check_space(study: Study) -> None:
     conditional = [parameter.name for parameter in space.parameters if parameter.when]
     if conditional:
         names = ", ".join(conditional)
-        raise ImportanceUnknown(study.name, f"{names} exist only under conditions; fix what they depend on")
+        reason = f"the space has parameters under conditions, {names}; fix what they depend on"
+        raise ImportanceUnknown(study.name, reason)

@@ -19,7 +19,17 @@ from searchd.domain.errors import (
     Violation,
 )
 from searchd.domain.space import Parameters
-from searchd.domain.study import ID_PATTERN, Changes, Dataset, Progress, Study, StudyName, StudyState, study_name
+from searchd.domain.study import (
+    ID_PATTERN,
+    Changes,
+    Dataset,
+    Progress,
+    Study,
+    StudyName,
+    StudySpec,
+    StudyState,
+    study_name,
+)
 from searchd.domain.trial import Origin, Trial
 from searchd.ports.catalog import Catalog, Datasets, Inspection
 from searchd.ports.clock import Clock
@@ -27,7 +37,7 @@ from searchd.ports.store import Store
 from searchd.service.definition import Surroundings, VendorCheck, any_vendor, chosen_split, define
 from searchd.service.desk import remembered
 from searchd.service.loop import Loop
-from searchd.service.warmth import named, unknown_studies, warmth
+from searchd.service.warmth import Warmth, named, unknown_studies, warmth
 
 
 class Studies:
@@ -95,27 +105,27 @@ class Studies:
             inspection = await asyncio.to_thread(self._inspected, draft, draft.dataset)
         nodes = self._loop.conductor.mind.cluster.nodes
         unknown = await asyncio.to_thread(lambda: list(unknown_studies(self._store, project, draft.warm_start)))
-        spec = define(draft, (*violations, *unknown), Surroundings(cards, inspection, nodes, self._vendors))
+        around = Surroundings(cards, inspection, nodes, self._vendors)
+        # Elsewhere, since to see what constraints leave of a space may take seconds.
+        spec = await asyncio.to_thread(define, draft, (*violations, *unknown), around)
         name = study_name(project, study_id) if study_id else await self._free_name(project, spec.trainable)
         card = cards[spec.trainable]
         default = None
         if card.default is not None:
             default = {n: v for n, v in card.default.items() if n not in spec.fixed}
         known = await asyncio.to_thread(warmth, self._store, project, spec, default)
+        first, remarks = _first(spec, default, known)
         study = Study(
             name,
             replace(spec, precedents=known.precedents),
             card.code,
             inspection.fingerprint if inspection else "",
             self._clock.now(),
-            progress=Progress(search_log=known.remarks),
+            progress=Progress(search_log=remarks),
         )
         if validate_only:
             return await self._as_it_would_be(study)
-        first = [(parameters, Origin.WARM_START) for parameters in known.best if parameters != default]
-        if spec.search.default_first and default is not None:
-            first.insert(0, (default, Origin.DEFAULT))
-        return await self._loop.request(CreateStudy(study, tuple(first)), request_id, digest)
+        return await self._loop.request(CreateStudy(study, first), request_id, digest)
 
     async def change(self, name: StudyName, changes: Changes, *, request_id: str, digest: str) -> Study:
         """Change a study's budget, priority or labels; an ended one goes on if it has room for more trials then.
@@ -226,3 +236,16 @@ class Studies:
             name = study_name(project, f"{stem}-{number}")
             if await self._find(name) is None:
                 return name
+
+
+def _first(
+    spec: StudySpec, default: Parameters | None, known: Warmth
+) -> tuple[tuple[tuple[Parameters, Origin], ...], tuple[str, ...]]:
+    """The configurations that a study begins with, and what is to be said of them."""
+    first = [(parameters, Origin.WARM_START) for parameters in known.best if parameters != default]
+    if default is None or not spec.search.default_first:
+        return tuple(first), known.remarks
+    unmet = spec.space.unmet(default)
+    if unmet is not None:
+        return tuple(first), (f"the default configuration does not meet {unmet!r} and is not tried", *known.remarks)
+    return ((default, Origin.DEFAULT), *first), known.remarks

@@ -1012,7 +1012,9 @@ class Budget(google.protobuf.message.Message):
     gpu_hours: builtins.float
     """After this many GPU-hours of training the study ends with what it has. Above 0; unset means no limit."""
     patience: builtins.int
-    """No new trial starts when this many in a row have ended without a better best one. At least 1; unset means no limit."""
+    """No new trial starts when this many in a row have ended without a better best one, or with several objectives
+    without adding to the front. At least 1; unset means no limit.
+    """
     @property
     def wall_time(self) -> google.protobuf.duration_pb2.Duration:
         """After this long no new segment starts and the study ends with what it has. Unset means no limit."""

@@ -43,7 +43,7 @@ def decode_draft(study: study_pb2.Study) -> tuple[StudyDraft, tuple[Violation, .
     draft = StudyDraft(
         trainable=study.trainable,
         objectives=tuple(_objective(o, f"objectives[{i}]", found) for i, o in enumerate(study.objectives)),
-        space=replace(decode_space(study.search_space, found), constraints=expressions),
+        space=replace(decode_space(study.search_space, found), constraints=tuple(expressions.values())),
         dataset=_dataset(study.dataset) if study.HasField("dataset") else None,
         fixed=decode_parameters(study.fixed),
         seed=study.seed,
@@ -61,8 +61,10 @@ def decode_draft(study: study_pb2.Study) -> tuple[StudyDraft, tuple[Violation, .
         retry=_retry(study.retry, found),
         priority=study.priority,
         labels=dict(sorted(study.labels.items())),
-        limits=limits,
+        limits=tuple(limits.values()),
         warm_start=tuple(study.warm_start),
+        limits_at=tuple(limits),
+        expressions_at=tuple(expressions),
     )
     return draft, tuple(found)
 
@@ -72,15 +74,15 @@ def _objective(message: study_pb2.Objective, path: str, found: list[Violation]) 
     return Objective(message.metric, goal or Goal.MAXIMIZE, _given(message, "target", None))
 
 
-def _constraints(study: study_pb2.Study, found: list[Violation]) -> tuple[tuple[Limit, ...], tuple[str, ...]]:
-    """The limits on metrics, and the expressions over parameters."""
-    limits: list[Limit] = []
-    expressions: list[str] = []
+def _constraints(study: study_pb2.Study, found: list[Violation]) -> tuple[dict[int, Limit], dict[int, str]]:
+    """The limits on metrics, and the expressions over parameters, each by its place in the list."""
+    limits: dict[int, Limit] = {}
+    expressions: dict[int, str] = {}
     for index, message in enumerate(study.constraints):
         path = f"constraints[{index}]"
         bounds = [field for field in ("at_most", "at_least") if message.HasField(field)]
         if message.expression and not message.metric and not bounds:
-            expressions.append(message.expression)
+            expressions[index] = message.expression
         elif message.expression or not message.metric:
             remedy = "write {metric: latency_ms, at_most: 5}, or an expression such as units_2 <= units_1"
             found.append(Violation(path, "is neither a limit on a metric nor an expression", remedy))
@@ -88,8 +90,8 @@ def _constraints(study: study_pb2.Study, found: list[Violation]) -> tuple[tuple[
             problem = "has both at_most and at_least" if bounds else "has no bound"
             found.append(Violation(path, problem, "give one of at_most and at_least; two limits make an interval"))
         else:
-            limits.append(Limit(message.metric, **{bounds[0]: getattr(message, bounds[0])}))
-    return tuple(limits), tuple(expressions)
+            limits[index] = Limit(message.metric, **{bounds[0]: getattr(message, bounds[0])})
+    return limits, expressions
 
 
 def _dataset(message: study_pb2.Dataset) -> Dataset:

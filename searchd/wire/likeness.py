@@ -37,6 +37,9 @@ def _give_way(merged: study_pb2.Study, study: study_pb2.Study) -> None:
     if study.scheduler.HasField("algorithm") and study.scheduler.algorithm != merged.scheduler.algorithm:
         merged.evaluation.ClearField("racing")
         merged.ClearField("scheduler")
+    if study.search.HasField("algorithm") and study.search.algorithm != merged.search.algorithm:
+        merged.search.ClearField("ray_searcher")
+        merged.search.ClearField("cost_aware")
     if study.HasField("dataset"):
         merged.evaluation.ClearField("split")
     if study.retry.retries:

@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from searchd.domain.errors import InvalidStudy, NoCompleteTrial, SearchdError, S
 from searchd.domain.facts import Event, Fact, StudyPut, TrialPut
 from searchd.domain.failure import Failure
 from searchd.domain.study import StudyState
-from searchd.domain.trial import TrialState
+from searchd.domain.trial import Origin, TrialState
 from searchd.v1 import study_service_pb2, system_service_pb2, trial_service_pb2
 from searchd.wire.codec import encode_event, encode_study, encode_trial
 from tests.unit.client import samples
@@ -178,6 +179,19 @@ def test_failures_and_retries_of_trials_are_shown(front: Front) -> None:
     assert told[0]["fold_runs"][0]["failures"] == ["FAILURE_HUNG", "FAILURE_PREEMPTED"]
 
 
+def test_trials_that_the_search_did_not_propose_say_so(front: Front) -> None:
+    """Where not all trials are the searcher's, a column tells what each is for."""
+    origins = (Origin.SEARCH, Origin.WARM_START)
+    trials = [encode_trial(replace(samples.trial(n), origin=origin), {}) for n, origin in enumerate(origins)]
+    front.answers["ListTrials"] = lambda *_: trial_service_pb2.ListTrialsResponse(trials=trials)
+    lines = run("trials", "digits-cnn", "-o", "table").stdout.splitlines()
+    assert [line.split()[1:4] for line in lines] == [
+        ["origin", "state", "rung"],
+        ["search", "COMPLETED", "5"],
+        ["warm", "start", "COMPLETED"],
+    ]
+
+
 def test_show_counts_failures(front: Front) -> None:
     """The header of a study with failed trials says what went wrong with them."""
     failed = [samples.trial(n, state=TrialState.FAILED, failure=Failure.TIMED_OUT) for n in (1, 2)]
@@ -187,11 +201,12 @@ def test_show_counts_failures(front: Front) -> None:
     assert front.requests[-1].filter == "state=FAILED"
 
 
-def test_show_ends_with_a_study_file(front: Front, tmp_path: Path) -> None:
-    """What is shown below the header can be saved and submitted."""
+def test_show_prints_a_study_file(front: Front, tmp_path: Path) -> None:
+    """What is shown can be saved and submitted; how the study is doing is a comment."""
     shown = run("show", "digits-cnn", "-o", "table").stdout
     file = tmp_path / "again.yaml"
-    file.write_text(shown.partition("\n\n")[2])
+    file.write_text(shown)
+    assert shown.startswith("# digits-cnn RUNNING")
     assert run("submit", str(file)).exit_code == 0
     assert front.requests[-1].study.search_space == encode_study(samples.study()).search_space
     assert not front.requests[-1].validate_only

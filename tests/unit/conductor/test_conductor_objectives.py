@@ -139,6 +139,21 @@ def test_patience_ends_the_search() -> None:
     assert len(house.trials(name)) == 8
 
 
+def test_with_several_objectives_patience_is_for_the_front() -> None:
+    """A trial that adds to the front is an improvement, whichever objective it is good at; one that is equal to
+    another there is not."""
+
+    def falling(segment: Segment, epoch: int) -> dict[str, float]:
+        number = float(min(segment.trial, 20))
+        return {"accuracy": -number, "latency": -number}
+
+    house = House((Node("a", 1, 0),), behaviour=reports(falling))
+    name = house.create(objectives=(ACCURACY, LATENCY), budget=Budget(trials=50, patience=7, slots=1))
+    house.run()
+    assert len(house.study(name).progress.front) >= 20
+    assert len(house.trials(name)) == 27
+
+
 def test_patience_survives_a_restart() -> None:
     """A restarted server goes on counting where the one before was."""
     house = House((Node("a", 1, 0),), behaviour=reports(lambda segment, epoch: {"accuracy": -float(segment.trial)}))

@@ -8,6 +8,7 @@ import pytest
 from searchd.domain.checks import draft_violations
 from searchd.domain.constraints import MAX_CONSTRAINTS, constraint_violations, nothing_left, with_fixed
 from searchd.domain.draft import StudyDraft
+from searchd.domain.expression import MAX_CHARACTERS
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
 
 PARAMETERS = (
@@ -28,6 +29,7 @@ def space(*constraints: str) -> SearchSpace:
         ("units_2 <= unit_1", "column 12: there is no parameter 'unit_1'", "did you mean 'units_1'?"),
         ("zzz < 1", "column 1: there is no parameter 'zzz'", "use one of units_1, units_2, optimizer, momentum, batch"),
         ("units_1 <", "column 10: cannot be read from there on", "write it as in units_2 <= units_1, with"),
+        ("units_2 in units_1 <", "column 9: is a reserved word there", "give a parameter of that name another one"),
         ("units_1 + 1", "column 1: a value cannot stand there", "a constraint must hold or not"),
         ("1 < 2", "names no parameter", "remove it"),
         ("optimizer != 'sdg'", "optimizer never takes the value 'sdg'", "did you mean 'sgd'?"),
@@ -45,10 +47,31 @@ def test_each_mistake_is_found_at_its_constraint(text: str, message: str, remedy
     assert violation.remedy.startswith(remedy)
 
 
+def test_a_constraint_is_refused_for_its_own_length_only() -> None:
+    """One that is long enough is not refused because it would be longer if it were written with all blanks."""
+    long = " and ".join(f"units_1<{n}" for n in range(10_000, 10_026))
+    assert len(long) < MAX_CHARACTERS
+    assert not list(constraint_violations(space(long), {"batch": 8}))
+
+
+def test_constraints_are_found_where_the_study_has_them() -> None:
+    """Where limits on metrics stand between them, the places are those in the whole list."""
+    (violation,) = constraint_violations(space("units_2 < 100", "units_1 <"), {}, (1, 4))
+    assert violation.path == "constraints[4]"
+
+
 def test_too_many_constraints_are_refused() -> None:
     """There is a limit, at the list as a whole."""
     (violation,) = constraint_violations(space(*["units_1 < 9"] * (MAX_CONSTRAINTS + 1)), {})
     assert violation.path == "constraints"
+
+
+def test_constraints_that_are_too_long_together_are_refused() -> None:
+    """What every draw is to be checked against is bounded."""
+    long = f"units_1 < 1{'0' * 389}"
+    assert not list(constraint_violations(space(*[long] * 10), {}))
+    (violation,) = constraint_violations(space(*[long] * 11), {})
+    assert (violation.path, violation.message) == ("constraints", "have 4400 characters together")
 
 
 @pytest.mark.parametrize(

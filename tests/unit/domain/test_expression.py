@@ -211,3 +211,14 @@ def test_nothing_is_ever_compiled() -> None:
     known = (ast.BoolOp, ast.UnaryOp, ast.Compare, ast.BinOp, ast.Call, ast.Name, ast.Constant)
     tree = parsed("abs(a.b - 1) < 3 and not c")._tree
     assert all(isinstance(node, known) for node in ast.walk(tree) if isinstance(node, ast.expr))
+
+
+@pytest.mark.parametrize(
+    ("text", "column"), [("lambda < 1", 1), ("0 < in", 5), ("kind != 'in' and if > 2", 18), (" class == 2", 2)]
+)
+def test_reserved_words_are_named(text: str, column: int) -> None:
+    """A word that Python keeps for itself cannot name a parameter, and it is said which; in text it may stand."""
+    with pytest.raises(InvalidExpression) as refusal:
+        parsed(text)
+    assert (refusal.value.column, refusal.value.problem) == (column, "is a reserved word there")
+    assert parsed("kind != 'in'").holds({"kind": "class"})

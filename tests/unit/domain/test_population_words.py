@@ -156,4 +156,6 @@ def test_a_population_needs_checkpoints_and_parameters() -> None:
     assert [v.path for v in population_violations(DRAFT, SPACE, checkpoints=False)] == ["scheduler.algorithm"]
     assert [v.path for v in population_violations(DRAFT, SearchSpace(), checkpoints=True)] == ["search_space"]
     assert list(population_violations(DRAFT, SPACE, checkpoints=True)) == []
+    shown = replace(DRAFT, mode=SchedulerMode.PROMOTION)  # as a study like another has it
+    assert list(population_violations(shown, SPACE, checkpoints=True)) == []
     assert list(population_violations(StudyDraft("t"), SPACE, checkpoints=False)) == []

@@ -1,6 +1,7 @@
 """When a searcher steps down because slots would wait for it, and up again."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -36,6 +37,7 @@ def test_steps_down_when_slots_would_wait() -> None:
     assert quick.step.by is Algorithm.GP
     assert not slow.step.allows(Algorithm.GP)
     assert slow.step.allows(Algorithm.CMAES)
+    assert replace(slow.step, slots=1).remark.endswith("too long for 1 slot and trials of 10 s")
     assert slow.step.remark == "gp took 0.3 s per suggestion, too long for 4 slots and trials of 10 s"
 
 

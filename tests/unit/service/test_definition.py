@@ -170,6 +170,13 @@ def test_constraints_go_with_either_space() -> None:
     assert _paths(replace(DRAFT, space=SearchSpace(CARD.space.parameters, ("lr > 1",)))) == ["constraints"]
 
 
+def test_an_unknown_metric_is_found_at_its_constraint() -> None:
+    """A limit's place is that among all constraints."""
+    limits = (Limit("los", at_most=1), Limit("loss", at_most=1), Limit("accurac", at_least=0))
+    draft = replace(DRAFT, limits=limits, limits_at=(1, 2, 5))
+    assert _paths(draft) == ["constraints[1].metric", "constraints[5].metric"]
+
+
 BAD = replace(
     DRAFT,
     objectives=(Objective("acuracy", Goal.MAXIMIZE),),

@@ -181,7 +181,7 @@ async def test_of_very_many_trials_an_even_selection_counts(monkeypatch: pytest.
                 )
             ),
             12,
-            "y exist only under conditions",
+            "the space has parameters under conditions, y; fix what they depend on",
         ),
         (SearchSpace(), 1, "it searches no parameter"),
     ],

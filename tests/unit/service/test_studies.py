@@ -1,6 +1,7 @@
 """Studies by the front door: names, repeats, stopping, deleting, listing."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -8,6 +9,7 @@ from datetime import datetime
 import pytest
 
 from searchd.conductor.messages import CreateStudy, DeleteStudy, StopStudy
+from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import (
     InvalidArgument,
     InvalidStudy,
@@ -22,9 +24,11 @@ from searchd.domain.errors import (
 from searchd.domain.evaluation import Split
 from searchd.domain.facts import Fact, StudyDeleted, StudyPut
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
+from searchd.domain.space import SearchSpace
 from searchd.domain.study import Budget, Dataset, Study, StudyName, StudyState, study_name
 from searchd.domain.trial import Origin, TrialNumber
-from tests.unit.service.service_house import CARD, World, soon
+from searchd.service.studies import Studies
+from tests.unit.service.service_house import CARD, Cards, NoData, World, soon
 
 NAME = study_name("default", "a")
 
@@ -38,6 +42,15 @@ async def test_default_configuration_is_trial_one_without_what_is_fixed() -> Non
         assert (study.code, study.data, study.spec.evaluation.split) == ("c0de", "da7a", Split.STRATIFIED)
         first = world.store.trial(NAME, TrialNumber(1))
         assert (first.origin, first.parameters) == (Origin.DEFAULT, {"x": 0.5})
+
+
+async def test_a_default_configuration_that_constraints_forbid_is_not_tried() -> None:
+    """The search begins with a proposal then, and the study's remarks say why."""
+    world = World()
+    async with world.serving() as house:
+        study = await house.create(space=SearchSpace((), ("x < 9", "x < 0.5")))
+        assert study.progress.search_log == ("the default configuration does not meet 'x < 0.5' and is not tried",)
+        assert not any(trial.origin is Origin.DEFAULT for trial in world.store.trials(NAME, None, 0, 10))
 
 
 async def test_violations_of_decoding_are_reported_and_nothing_is_stored() -> None:
@@ -60,6 +73,23 @@ async def test_validation_alone_creates_nothing() -> None:
         assert (await house.create(validate_only=True)).name == NAME
         with pytest.raises(StudyNotFound):
             await house.studies.get(NAME)
+
+
+async def test_definitions_are_checked_away_from_the_loop() -> None:
+    """A definition that takes long to check keeps no other request waiting."""
+    world = World()
+    checked_on: list[threading.Thread] = []
+
+    def noted(draft: StudyDraft, space: SearchSpace) -> Sequence[Violation]:
+        checked_on.append(threading.current_thread())
+        return ()
+
+    async with world.serving() as house:
+        studies = Studies(world.store, house.loop, Cards(CARD), NoData(), world.clock, noted)
+        draft = StudyDraft("torch_cnn")
+        await studies.create("default", "a", draft, (), request_id="", digest="", validate_only=True)
+    assert checked_on
+    assert threading.current_thread() not in checked_on
 
 
 async def test_names_are_made_up_and_never_shared() -> None:

@@ -1,5 +1,6 @@
 """Drafts: what a caller may leave out, and what has no meaning."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from searchd.domain.evaluation import Evaluation, Split
 from searchd.domain.failure import Failure
 from searchd.domain.objective import Goal, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerMode
+from searchd.domain.space import Float, Parameter
 from searchd.domain.study import Dataset, Retry
 from searchd.v1 import study_pb2
 from searchd.wire.drafts import decode_draft
@@ -93,6 +95,15 @@ def test_given_fields_are_taken_over() -> None:
 def test_what_has_no_meaning_is_a_violation(text: str, path: str) -> None:
     """An unspecified or unknown enum, a broken duration or a missing domain is reported at its path, once."""
     assert _paths(_study(text)) == [path]
+
+
+def test_limits_and_expressions_know_their_places() -> None:
+    """What is wrong with one of the constraints is found at its place among all of them."""
+    text = "constraints { expression: 'a <' } constraints { metric: 'm' at_most: nan } constraints { metric: 'm' }"
+    draft, violations = decode_draft(_study(f"{text} constraints {{ expression: 'zzz < 1' }}"))
+    known = replace(draft, space=replace(draft.space, parameters=(Parameter("a", Float(0, 1)),)))
+    places = [v.path for v in (*violations, *draft_violations(known)) if v.path.startswith("constraints")]
+    assert places == ["constraints[2]", "constraints[1]", "constraints[0]", "constraints[3]"]
 
 
 def test_retries_are_by_failure() -> None:
