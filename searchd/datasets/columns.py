@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 ONE_HOT_LIMIT = 20
 """Text columns with more distinct values than this become one column of codes instead of one column a value."""
 
+STRAY_SHARE = 0.05
+"""Text with more distinct values than the limit, of which fewer than this share are no numbers, was to be numbers."""
+
 CLASS_LIMIT = 50
 """Whole-numbered targets with more distinct values than this are numbers, not classes."""
 
@@ -109,6 +112,15 @@ def encode_fold(column: "pd.Series[Any]") -> Array:
     return codes - 1 if lowest == -1 else codes
 
 
+def is_text(column: "pd.Series[Any]") -> bool:
+    """Whether ``encode_feature`` takes the column for text: neither numbers, booleans and decimals, nor dates."""
+    from pandas.api import types  # noqa: PLC0415  (slow to import)
+
+    column = _unboxed(column)
+    dates = types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column)
+    return not dates and not types.is_numeric_dtype(column)
+
+
 def encode_feature(column: "pd.Series[Any]") -> dict[str, Array]:
     """The feature columns that one column becomes, by name; each float64 of shape (n,).
 
@@ -118,7 +130,7 @@ def encode_feature(column: "pd.Series[Any]") -> dict[str, Array]:
     at, so that encoding before splitting tells the validation rows' answers to nobody.
 
     Raises:
-        ColumnError: a value is infinite, or the column holds objects.
+        ColumnError: a value is infinite, the column holds objects, or it holds numbers but for a few stray texts.
     """
     from pandas.api import types  # noqa: PLC0415  (slow to import)
 
@@ -136,9 +148,11 @@ def encode_feature(column: "pd.Series[Any]") -> dict[str, Array]:
         if np.isinf(values).any():
             raise ColumnError(f"column {name!r} holds infinite values", "drop it, or leave those cells empty")
         return {name: values}
-    codes, distinct = _text(column).factorize(sort=True)
+    text = _text(column)
+    codes, distinct = text.factorize(sort=True)
     if len(distinct) <= ONE_HOT_LIMIT:
         return {f"{name}={value}": (codes == code).astype(np.float64) for code, value in enumerate(distinct)}
+    _refuse_stray(text)
     return {name: np.where(codes < 0, np.nan, codes.astype(np.float64))}
 
 
@@ -175,6 +189,17 @@ def _unboxed(column: "pd.Series[Any]") -> "pd.Series[Any]":
     if column.dtype.name == "object" and types.infer_dtype(column, skipna=True) in boxed:
         return column.astype("float64")
     return column
+
+
+def _refuse_stray(text: "pd.Series[Any]") -> None:
+    import pandas as pd  # noqa: PLC0415  (slow to import)
+
+    stray = np.flatnonzero(text.notna() & pd.to_numeric(text, errors="coerce").isna())
+    if 0 < len(stray) <= STRAY_SHARE * text.notna().sum():
+        raise ColumnError(
+            f"column {text.name!r} holds numbers, but {text.iloc[stray[0]]!r} in row {stray[0] + 1} of {len(text)}",
+            "correct that value or leave the cell empty, or drop the column",
+        )
 
 
 def _text(column: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -25,6 +25,7 @@ class LoadedDataset:
         y: Shape (n,): class codes 0..k-1 (int64), or float64 for regression.
         classes: What each class code stands for, length k; empty for regression.
         feature_names: Length d; empty for images.
+        coded: Names of the features that hold codes of text, in sorted order of the text, instead of numbers.
         groups: Group codes from 0, shape (n,), or None.
         order: Sortable position in time, shape (n,), or None.
         fold: Given fold 0..k-1 of each row, -1 for rows that only ever train, shape (n,); or None.
@@ -41,6 +42,7 @@ class LoadedDataset:
     order: Array | None = None
     fold: Array | None = None
     image_shape: tuple[int, int] | None = None
+    coded: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -83,6 +85,7 @@ class LoadedDataset:
             "classes": self.classes,
             "feature_names": self.feature_names,
             "image_shape": self.image_shape,
+            "coded": self.coded,
             "arrays": sorted(arrays),
         }
         (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
@@ -103,5 +106,6 @@ class LoadedDataset:
             classes=tuple(meta["classes"]),
             feature_names=tuple(meta["feature_names"]),
             image_shape=tuple(meta["image_shape"]) if meta["image_shape"] else None,
+            coded=tuple(meta["coded"]),
             **arrays,
         )

@@ -16,6 +16,7 @@ from searchd.datasets.columns import (
     encode_groups,
     encode_order,
     encode_target,
+    is_text,
 )
 from searchd.datasets.loaded import Array, LoadedDataset
 from searchd.datasets.names import column_violations
@@ -89,18 +90,23 @@ def _table(frame: "pd.DataFrame", source: Source, dataset: Dataset, target: str 
     problems += column_violations(dataset, target, known, "column")
     named = {dataset.target or target, dataset.groups, dataset.order_by, dataset.fold_column, *dataset.drop}
     features: dict[str, Array] = {}
+    coded: list[str] = []
     for name in known:
         if name not in named:
             try:
-                features |= encode_feature(frame[name])
+                feature = encode_feature(frame[name])
             except ColumnError as error:
                 problems.append(error.at("dataset.drop"))
+                continue
+            features |= feature
+            if is_text(frame[name]) and name in feature:
+                coded.append(name)
     if not features and not problems:
         problems.append(Violation("dataset.drop", "no feature column is left", "keep at least one"))
     table = np.column_stack(list(features.values())) if features else np.empty((len(frame), 0))
     columns = {name: frame[name] for name in known}
     encoded = _encoded(columns if len(frame) else {}, dataset, dataset.target or target, problems)
-    return dataclasses.replace(encoded, X=table, feature_names=tuple(features))
+    return dataclasses.replace(encoded, X=table, feature_names=tuple(features), coded=tuple(coded))
 
 
 def _npz(source: Source, dataset: Dataset) -> LoadedDataset:

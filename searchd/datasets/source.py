@@ -15,7 +15,7 @@ BUILTINS = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
 KINDS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".npz": "npz"}
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised when what is written to the cache changes, so that older entries are not read."""
 
 

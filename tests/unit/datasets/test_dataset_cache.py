@@ -86,6 +86,18 @@ def test_csv_and_parquet_agree(cache: DatasetCache, data_root: Path) -> None:
         assert loaded.classes == ("u", "v")
 
 
+def test_text_of_many_values_is_marked(cache: DatasetCache, data_root: Path) -> None:
+    """A dataset names the features that hold codes of text, from a CSV and from a Parquet file alike."""
+    frame = pd.DataFrame({"n": range(30), "few": list("abc") * 10, "many": [f"v{i}" for i in range(30)]})
+    frame["y"] = frame.n / 7
+    frame.to_csv(data_root / "t.csv", index=False)
+    frame.to_parquet(data_root / "t.parquet")
+    for uri in ("t.csv", "t.parquet"):
+        loaded = cache.load(Dataset(uri=uri, target="y"))
+        assert loaded.feature_names == ("n", "few=a", "few=b", "few=c", "many")
+        assert loaded.coded == ("many",)
+
+
 def test_columns_with_a_purpose_are_no_features(cache: DatasetCache, data_root: Path) -> None:
     """Target, groups, time, given folds and dropped columns are left out of the features."""
     (data_root / "t.csv").write_text(
@@ -238,10 +250,11 @@ def test_saved_dataset_opens_equal(tmp_path: Path) -> None:
         order=None,
         fold=np.array([0, 1]),
         image_shape=(2, 2),
+        coded=("q",),
     )
     full.save(tmp_path)
     opened = LoadedDataset.open(tmp_path)
-    for name in ("fingerprint", "task", "classes", "feature_names", "order", "image_shape"):
+    for name in ("fingerprint", "task", "classes", "feature_names", "order", "image_shape", "coded"):
         assert getattr(opened, name) == getattr(full, name)
     for name in ("X", "y", "groups", "fold"):
         assert np.array_equal(getattr(opened, name), getattr(full, name))

@@ -14,6 +14,7 @@ from searchd.datasets.columns import (
     encode_groups,
     encode_order,
     encode_target,
+    is_text,
 )
 
 
@@ -87,6 +88,22 @@ def test_many_texts_become_codes() -> None:
     encoded = encode_feature(series(*(f"v{i:02}" for i in reversed(range(21))), None))
     assert encoded["c"][:21].tolist() == list(reversed(range(21)))
     assert np.isnan(encoded["c"][21])
+
+
+def test_only_text_is_text() -> None:
+    """Text and mixed values are text; numbers, boxed ones, booleans, dates and empty columns are not."""
+    assert all(is_text(series(*values)) for values in (("a", None), ("a", 1), ("1", "2")))
+    others = [(1, 2), (Decimal(1), Decimal(2)), (True, None), (pd.Timestamp("2024-01-01"),), (None, np.nan)]
+    assert not any(is_text(series(*values)) for values in others)
+
+
+def test_stray_text_among_numbers_is_refused() -> None:
+    """A column of numbers with a text in it is refused with column, text and row; many texts or few values are not."""
+    with pytest.raises(ColumnError, match=r"column 'c' holds numbers, but 'n\.a\.' in row 22 of 40") as raised:
+        encode_feature(series(*map(str, range(21)), "n.a.", *map(str, range(18))))
+    assert "leave the cell empty" in raised.value.remedy
+    assert set(encode_feature(series(*map(str, range(21)), *["n.a."] * 3))) == {"c"}
+    assert len(encode_feature(series(*"0123456789", "n.a.", *"0123456789"))) == 11
 
 
 def test_boxed_numbers_are_numbers() -> None:

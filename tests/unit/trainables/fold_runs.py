@@ -22,6 +22,14 @@ from searchd.worker.host import Loads, Surroundings
 Scores = list[Mapping[str, float]]
 
 
+def space_at(trainable: str, u: float, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration at quantile ``u`` of every parameter of the space but those that are given."""
+    chosen: dict[str, Any] = {}
+    for parameter in registered()[trainable].space.active(chosen):
+        chosen[parameter.name] = given.get(parameter.name, parameter.domain.at(u))
+    return chosen
+
+
 class NoonClock:
     """It is always noon."""
 
@@ -39,15 +47,23 @@ class FoldRuns:
         dataset: The dataset.
         evaluation: Folds and epochs.
         seed: The study's seed.
+        metric: The study's objective.
     """
 
     def __init__(
-        self, folder: Path, trainable: str, dataset: Dataset, evaluation: Evaluation, *, seed: int = 7
+        self,
+        folder: Path,
+        trainable: str,
+        dataset: Dataset,
+        evaluation: Evaluation,
+        *,
+        seed: int = 7,
+        metric: str = "accuracy",
     ) -> None:
         self.cache = DatasetCache(folder / "cache", (folder,))
         self._storage = Storage(folder / "storage")
         self._registration = registered()[trainable]
-        self._task = Task(StudyName("study"), trainable, {}, dataset, "", evaluation, seed, ("accuracy",))
+        self._task = Task(StudyName("study"), trainable, {}, dataset, "", evaluation, seed, (metric,))
 
     def advance(
         self, params: Mapping[str, Any], *, repeat: int = 0, fold: int = 0, target: int | None = None, attempt: int = 1
@@ -76,6 +92,12 @@ class FoldRuns:
         """The rows that train and that validate."""
         assert self._task.dataset is not None
         return self.cache.split(self._task.dataset, self._task.evaluation, 0, fold)
+
+    def artifact(self, name: str, fold: int = 0) -> dict[str, Any]:
+        """A JSON file that a fold run has left."""
+        path = self._storage.root / f"artifacts/study/1/0-{fold}" / name
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
 
     def confusion(self, fold: int = 0) -> dict[str, Any] | None:
         """The confusion matrix that a fold run has left, or None."""
