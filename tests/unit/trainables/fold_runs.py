@@ -39,15 +39,23 @@ class FoldRuns:
         dataset: The dataset.
         evaluation: Folds and epochs.
         seed: The study's seed.
+        metric: The study's objective.
     """
 
     def __init__(
-        self, folder: Path, trainable: str, dataset: Dataset, evaluation: Evaluation, *, seed: int = 7
+        self,
+        folder: Path,
+        trainable: str,
+        dataset: Dataset,
+        evaluation: Evaluation,
+        *,
+        seed: int = 7,
+        metric: str = "accuracy",
     ) -> None:
         self.cache = DatasetCache(folder / "cache", (folder,))
         self._storage = Storage(folder / "storage")
         self._registration = registered()[trainable]
-        self._task = Task(StudyName("study"), trainable, {}, dataset, "", evaluation, seed, ("accuracy",))
+        self._task = Task(StudyName("study"), trainable, {}, dataset, "", evaluation, seed, (metric,))
 
     def advance(
         self, params: Mapping[str, Any], *, repeat: int = 0, fold: int = 0, target: int | None = None, attempt: int = 1
