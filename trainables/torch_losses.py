@@ -74,7 +74,7 @@ def own(path: str) -> Loss:
     module, _, name = path.partition(":")
     try:
         function: Callable[[Tensor, Tensor], Any] = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever the author's module raises while it is imported
         remedy = "put the module beside the trainables that the server is told about, or install it"
         raise ValueError(f"loss {path!r} cannot be imported: {error}; {remedy}") from error
     if not callable(function):
@@ -101,4 +101,4 @@ def _chosen(name: str, named: dict[str, Loss], *others: Loss) -> Loss:
 
 def _smoothed(scores: Tensor, codes: Tensor, smoothing: float) -> Tensor:
     """The probabilities to learn, shape (n, classes)."""
-    return functional.one_hot(codes, scores.shape[1]) * (1 - smoothing) + smoothing / scores.shape[1]
+    return functional.one_hot(codes, scores.shape[1]).to(scores.dtype) * (1 - smoothing) + smoothing / scores.shape[1]

@@ -1,6 +1,7 @@
 """What a network learns to predict: classes, or numbers."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,7 @@ REGRESSION = {
     "mae": "minimize",
     "r2": "maximize",
     "loss": "minimize",
-    "train_r2": "maximize",
+    "train_rmse": "minimize",
     "gap": "minimize",
 }
 """What ``Numbers`` reports."""
@@ -39,12 +40,10 @@ class Target(Protocol):
     Attributes:
         outputs: How many numbers the network gives for a row.
         values: What it is to learn, for each row of the dataset, shape (n,).
-        name: The metric of its score, which is at most 1.
     """
 
     outputs: int
     values: Tensor
-    name: str
 
     def loss(self, p: Parameters) -> Loss:
         """What training makes small."""
@@ -54,8 +53,13 @@ class Target(Protocol):
         """What the network gives, shape (n, outputs), as losses and scores take it."""
         ...
 
-    def credit(self, given: Tensor, target: Tensor) -> Tensor:
-        """How good the network's answers are, shape (n,), the mean of which is the score."""
+    def measured(self, given: Tensor, target: Tensor) -> Tensor:
+        """How good or bad each of the network's answers is, shape (n,)."""
+        ...
+
+    def training(self, mean: float, scores: Mapping[str, float]) -> dict[str, float]:
+        """The training score, from the mean of what was measured, and ``gap``: by how much it is better than that
+        among ``scores``."""
         ...
 
     def scores(self, given: Tensor, rows: Tensor) -> dict[str, float]:
@@ -75,8 +79,6 @@ def target_of(data: Any, train_index: Rows, device: str) -> Target:
 class Classes:
     """Class codes. ``loss`` is the mean cross-entropy, whatever is trained on."""
 
-    name = "accuracy"
-
     def __init__(self, data: Any, device: str) -> None:
         self.outputs = len(data.classes)
         self.values = torch.tensor(np.array(data.y), device=device)
@@ -90,9 +92,13 @@ class Classes:
         """As it is."""
         return outputs
 
-    def credit(self, given: Tensor, target: Tensor) -> Tensor:
+    def measured(self, given: Tensor, target: Tensor) -> Tensor:
         """1 where the highest score is the class's own, else 0."""
         return (given.argmax(1) == target).float()
+
+    def training(self, mean: float, scores: Mapping[str, float]) -> dict[str, float]:
+        """Accuracies."""
+        return {"train_accuracy": mean, "gap": mean - scores["accuracy"]}
 
     def scores(self, given: Tensor, rows: Tensor) -> dict[str, float]:
         """See Target."""
@@ -112,7 +118,6 @@ class Numbers:
     ``loss`` is the mean squared error in that scale, whatever is trained on: 1 is as good as always saying the mean.
     """
 
-    name = "r2"
     outputs = 1
 
     def __init__(self, data: Any, train_index: Rows, device: str) -> None:
@@ -130,9 +135,14 @@ class Numbers:
         """Shape (n,)."""
         return outputs.squeeze(1)
 
-    def credit(self, given: Tensor, target: Tensor) -> Tensor:
-        """The share of the variance that is explained."""
-        return 1 - (given - target) ** 2
+    def measured(self, given: Tensor, target: Tensor) -> Tensor:
+        """Squared errors."""
+        return torch.square(given - target)
+
+    def training(self, mean: float, scores: Mapping[str, float]) -> dict[str, float]:
+        """Root mean squared errors."""
+        train = math.sqrt(mean) * self._deviation
+        return {"train_rmse": train, "gap": scores["rmse"] - train}
 
     def scores(self, given: Tensor, rows: Tensor) -> dict[str, float]:
         """Errors in the target's own units."""
@@ -143,12 +153,13 @@ class Numbers:
         )
         if not np.isfinite(predicted).all():
             return {"loss": loss}
-        return {
+        errors = {
             "rmse": float(root_mean_squared_error(truth, predicted)),
             "mae": float(mean_absolute_error(truth, predicted)),
-            "r2": float(r2_score(truth, predicted)) if len(truth) > 1 else float("nan"),
             "loss": loss,
         }
+        # A single row has no variance to explain.
+        return errors if len(truth) == 1 else {**errors, "r2": float(r2_score(truth, predicted))}
 
     def write(self, given: Tensor, rows: Tensor, artifact: Artifact) -> None:
         """Nothing."""

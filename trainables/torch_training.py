@@ -75,25 +75,25 @@ class Training:
     loss: Loss
 
     def epoch(self, cut: Sequence[Tensor], trained: int, epochs: int) -> float:
-        """Train one epoch on these batches; the score of the rows when they were trained on.
+        """Train one epoch on these batches; the mean over their rows of what the target measures, while training.
 
         Raises:
             Infeasible: the loss is not finite.
         """
         self.net.train()
-        credit = torch.zeros((), device=self.inputs.device)
+        measured = torch.zeros((), device=self.inputs.device)
         total = torch.zeros((), device=self.inputs.device)
         for number, rows in enumerate(cut):
             set_rate(self.opt, rate(self.p, trained + number / len(cut), epochs))
-            loss, earned = self._step(mixed(self.p, Batch(self.inputs[rows], self.target.values[rows])))
-            credit += earned
+            loss, some = self._step(mixed(self.p, Batch(self.inputs[rows], self.target.values[rows])))
+            measured += some
             total += loss
         if not math.isfinite(total):
             raise Infeasible(f"diverged: the training loss is {float(total)} at epoch {trained + 1}")
-        return float(credit) / sum(map(len, cut))
+        return float(measured) / sum(map(len, cut))
 
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """One step of the optimiser; the loss, and the sum of the rows' credits, both without gradients."""
+        """One step of the optimiser; the loss, and the sum of what the target measures, both without gradients."""
         given = self._answers(batch.inputs)
         loss = batch.weighed(lambda target: self.loss(given, target))
         if self.p["l1"]:
@@ -103,8 +103,7 @@ class Training:
         self.opt.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.opt.step()
-        earned = batch.weighed(lambda target: self.target.credit(given.detach(), target).sum())
-        return loss.detach(), earned
+        return loss.detach(), batch.weighed(lambda target: self.target.measured(given.detach(), target).sum())
 
     @torch.no_grad()
     def given(self, rows: Tensor) -> Tensor:
@@ -144,7 +143,7 @@ def trained(ctx: Context, p: Parameters, net: nn.Module, inputs: Tensor, target:
             return
         # Each epoch has a seed of its own, so what it draws does not depend on how often the training was paused.
         torch.manual_seed(ctx.seed + epoch)
-        train_score = made.epoch(_checked(batches(train, p["batch_size"]), p), epoch - 1, ctx.max_epochs)
+        in_training = made.epoch(_checked(batches(train, p["batch_size"]), p), epoch - 1, ctx.max_epochs)
         given = made.given(valid)
         scores = target.scores(given, valid)
         if not math.isfinite(scores["loss"]):
@@ -152,7 +151,7 @@ def trained(ctx: Context, p: Parameters, net: nn.Module, inputs: Tensor, target:
         patience.told(scores["loss"])
         if epoch == ctx.max_epochs or patience.spent:
             target.write(given, valid, ctx.artifact)
-        yield {**scores, f"train_{target.name}": train_score, "gap": train_score - scores[target.name]}
+        yield {**scores, **target.training(in_training, scores)}
 
 
 def make_deterministic(seed: int) -> None:
