@@ -147,10 +147,8 @@ class Numbers:
     def scores(self, given: Tensor, rows: Tensor) -> dict[str, float]:
         """Errors in the target's own units."""
         loss = float(functional.mse_loss(given, self.values[rows]))
-        truth, predicted = (
-            self._numbers[rows.cpu().numpy()],
-            given.cpu().double().numpy() * self._deviation + self._mean,
-        )
+        truth = self._numbers[rows.cpu().numpy()]
+        predicted = given.cpu().double().numpy() * self._deviation + self._mean
         if not np.isfinite(predicted).all():
             return {"loss": loss}
         errors = {
