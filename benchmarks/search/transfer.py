@@ -4,8 +4,9 @@ Five Hartmann functions in 6 dimensions, each moved by up to 0.1 along every axi
 TPE, and a fifth that is to come below -3.0 (the least value is -3.32) within 60 trials. ``warm_start_trials_ratio`` is
 its mean number of trials with earlier studies over that from cold, misleading_warm_start_ratio the same where the
 earlier studies minimised the opposite; who does not arrive counts as 60. As the service does it, the best
-configuration of each earlier study comes first. ``cost_aware_speedup`` is the mean time to within 0.05 of Branin's
-optimum without cost-aware search over that with it, where trials take from 1 to 100 s along the first parameter.
+configuration of each earlier study comes first, and the searcher knows of their other trials. ``cost_aware_speedup``
+is the mean time to within 0.05 of Branin's optimum without cost-aware search over that with it, where trials take from
+1 to 100 s along the first parameter.
 """
 
 import random
@@ -18,7 +19,7 @@ from benchmarks.search.processes import processes
 from benchmarks.search.tasks import Task, branin, hartmann
 from searchd.domain.objective import Goal, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
-from searchd.domain.search import Algorithm, Search
+from searchd.domain.search import Algorithm, Precedent, Search
 from searchd.domain.space import Float, Parameters
 from searchd.domain.study import Budget, StudySpec
 from searchd.domain.trial import TrialNumber, TrialState
@@ -64,8 +65,9 @@ def measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]:
 
 def start(earlier: str, seed: int) -> int:
     """Trials to the target, after ``like`` or ``opposite`` earlier studies, or none."""
-    first = [_best_of(seed, number, earlier == "opposite") for number in range(EARLIER)] if earlier else []
-    spec = _study(_moved(seed, EARLIER), seed, Algorithm.BAYESIAN)
+    known = [_precedents(seed, number, earlier == "opposite") for number in range(EARLIER)] if earlier else []
+    spec = replace(_study(_moved(seed, EARLIER), seed, Algorithm.BAYESIAN), precedents=tuple(known))
+    first = [study[0].parameters for study in known]
     return _searched(_moved(seed, EARLIER), spec, TRIALS, TARGET, first=first).trials
 
 
@@ -88,21 +90,21 @@ def _moved(seed: int, number: int) -> Task:
     return hartmann(6, shift=[rng.uniform(-0.1, 0.1) for _ in range(6)])
 
 
-def _best_of(seed: int, number: int, opposite: bool) -> Parameters:
-    """What an earlier study hands on: its best configuration, by what it took for good."""
+def _precedents(seed: int, number: int, opposite: bool) -> tuple[Precedent, ...]:
+    """What an earlier study hands on: its trials, the best first, by what it took for good."""
     task = _moved(seed, number)
     sign = 1.0 if opposite else -1.0
     spec = _study(task, seed * EARLIER + number, Algorithm.TPE)
     searcher = make_searcher(replace(spec, objectives=(Objective("value", Goal.MAXIMIZE),)))
-    found: list[tuple[float, int, Parameters]] = []
+    found: list[Precedent] = []
     for trial in range(1, TRIALS + 1):
         suggestion = searcher.suggest(TrialNumber(trial))
         if suggestion is None:
             break
         score = sign * task.truth(suggestion.parameters)[0]
         searcher.tell([Observation(TrialNumber(trial), suggestion.parameters, TrialState.COMPLETED, (score,))])
-        found.append((score, -trial, suggestion.parameters))
-    return max(found, key=lambda known: known[:2])[2]
+        found.append(Precedent(suggestion.parameters, score))
+    return tuple(sorted(found, key=lambda precedent: -precedent.score))
 
 
 def _study(task: Task, seed: int, algorithm: Algorithm) -> StudySpec:

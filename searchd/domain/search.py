@@ -1,7 +1,9 @@
 """How configurations are proposed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from searchd.domain.space import Parameters
 
 
 class Algorithm(StrEnum):
@@ -42,3 +44,16 @@ class Search:
     default_first: bool = True
     ray: str = ""
     cost_aware: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Precedent:
+    """A trial of an earlier study, as far as it concerns a new one.
+
+    Attributes:
+        parameters: Its configuration in the new study's space.
+        score: Its mean score, signed so that larger is better; comparable within its study only.
+    """
+
+    parameters: Parameters = field(default_factory=dict)
+    score: float = 0.0

@@ -12,7 +12,7 @@ from searchd.domain.failure import RETRIES, Failure
 from searchd.domain.fidelity import Ladder, derived_ladder, population_ladder, spaced_ladder
 from searchd.domain.objective import Limit, Objective
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
-from searchd.domain.search import Algorithm, Search
+from searchd.domain.search import Algorithm, Precedent, Search
 from searchd.domain.space import Parameters, SearchSpace
 
 StudyName = NewType("StudyName", str)
@@ -101,7 +101,8 @@ class StudySpec:
     """What a caller defines. After creation only the budget may grow.
 
     ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies whose best
-    configurations are tried first and searched around.
+    configurations are tried first and searched around, ``precedents`` is what was read of each at creation, shape
+    (n_studies, n_trials).
     """
 
     trainable: str
@@ -120,6 +121,7 @@ class StudySpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
     warm_start: tuple[str, ...] = ()
+    precedents: tuple[tuple[Precedent, ...], ...] = ()
 
     @property
     def objective(self) -> Objective:
@@ -154,8 +156,9 @@ class StudySpec:
         )
 
     def differing(self, other: "StudySpec") -> tuple[str, ...]:
-        """Names of the fields in which the two differ."""
-        return tuple(f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name))
+        """Names of the fields in which the two differ; what was read of earlier studies is not compared."""
+        names = [f.name for f in fields(self) if f.name != "precedents"]
+        return tuple(name for name in names if getattr(self, name) != getattr(other, name))
 
     @property
     def etag(self) -> str:

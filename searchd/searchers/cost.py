@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from optuna._gp.acqf import BaseAcquisitionFunc
-from optuna.samplers import BaseSampler, GPSampler
-from optuna.trial import FrozenTrial
 
 from searchd.domain.study import StudySpec
 from searchd.domain.trial import TrialNumber, TrialState
@@ -49,26 +47,15 @@ class CostAwareGpSearcher(GpSearcher):
             else:
                 self._seconds.pop(observation.number, None)
 
-    def _sampler(self, seed: int) -> BaseSampler:
+    def _reworked(self, acqf: BaseAcquisitionFunc, seed: int) -> BaseAcquisitionFunc:
+        gain = super()._reworked(acqf, seed)
         timed = [(self._shown.get(number), self._seconds[number]) for number in sorted(self._seconds)]
         known = [(trial, seconds) for trial, seconds in timed if trial is not None]
-        return _PerSecondSampler(seed, known)
-
-
-class _PerSecondSampler(GPSampler):
-    """Optuna's sampler with time subtracted from the logarithm that it maximises, where Optuna lets one hook in."""
-
-    def __init__(self, seed: int, timed: Sequence[tuple[FrozenTrial, float]]) -> None:
-        super().__init__(seed=seed, n_startup_trials=1)
-        self._timed = timed
-
-    def _optimize_acqf(self, acqf: BaseAcquisitionFunc, best_params: Matrix | None) -> Matrix:
-        if len(self._timed) < TIMED:
-            return super()._optimize_acqf(acqf, best_params)
-        inputs = acqf.search_space.get_normalized_params([trial for trial, _ in self._timed])
-        seconds = np.array([seconds for _, seconds in self._timed], dtype=np.float64)
-        log_time = LogTime(inputs, seconds, np.asarray(acqf.search_space.is_categorical, dtype=bool))
-        return super()._optimize_acqf(_PerSecond(acqf, log_time), best_params)
+        if len(known) < TIMED:
+            return gain
+        inputs = acqf.search_space.get_normalized_params([trial for trial, _ in known])
+        times = np.array([seconds for _, seconds in known], dtype=np.float64)
+        return _PerSecond(gain, LogTime(inputs, times, np.asarray(acqf.search_space.is_categorical, dtype=bool)))
 
 
 class _PerSecond(BaseAcquisitionFunc):

@@ -6,11 +6,15 @@ al., "Bayesian Optimization with Inequality Constraints", ICML 2014.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import optuna
+from numpy.typing import NDArray
+from optuna._gp.acqf import BaseAcquisitionFunc
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler
+from optuna.trial import TrialState as OptunaState
 
 from searchd.domain.space import Parameters, ParameterValue
 from searchd.domain.study import StudySpec
@@ -19,6 +23,7 @@ from searchd.ports.searcher import Observation
 from searchd.searchers.chance import uniforms
 from searchd.searchers.optuna import ModelSearcher, Propose
 from searchd.searchers.optuna_trials import Partial, View
+from searchd.searchers.precedents import Precedents
 from searchd.searchers.vicinity import REACH, Vicinity
 
 BEST = 100
@@ -32,7 +37,7 @@ class GpSearcher(ModelSearcher):
     """A Gaussian process over complete trials, which keeps away from those that run.
 
     A parameter that does not exist in a trial counts as the middle of its domain there. After a warm start it looks
-    near what was inherited, for as long as that pays. Asked once more, the model
+    near what was inherited, by what earlier studies found there, for as long as that pays. Asked once more, the model
     would find the same best point again, so where a trial has that already, another value of one parameter is tried.
     PyTorch is imported when the model is first asked.
     """
@@ -47,6 +52,7 @@ class GpSearcher(ModelSearcher):
         self._middle = [0.5] * len(spec.space.parameters)
         super().__init__(spec, View(Partial.HIDDEN, lambda _: self._middle, BEST, RECENT))
         self._vicinity = Vicinity(spec)
+        self._precedents = Precedents(self._axes, spec.precedents, self._middle)
         self._deterministic = deterministic
 
     def tell(self, observations: Sequence[Observation]) -> None:
@@ -58,7 +64,15 @@ class GpSearcher(ModelSearcher):
         with warnings.catch_warnings():
             # Fixing the noise is marked experimental.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return GPSampler(seed=seed, n_startup_trials=1, deterministic_objective=self._deterministic)
+            return _ReworkedSampler(lambda acqf: self._reworked(acqf, seed), seed, self._deterministic)
+
+    def _reworked(self, acqf: BaseAcquisitionFunc, seed: int) -> BaseAcquisitionFunc:
+        """What is to be maximised in place of an acquisition function."""
+        if self._vicinity.centre() is None:
+            return acqf
+        complete = self._shown.get_all_trials(0, states=(OptunaState.COMPLETE,))
+        running = self._shown.get_all_trials(0, states=(OptunaState.RUNNING,))
+        return self._precedents.reworked(acqf, complete, running, seed)
 
     def _proposals(self, number: TrialNumber) -> Propose:
         centre = self._vicinity.centre()
@@ -89,3 +103,16 @@ class GpSearcher(ModelSearcher):
             kept = parameter.name in parameters and parameter.name != anew
             chosen[parameter.name] = parameters[parameter.name] if kept else parameter.domain.at(drawn[parameter.name])
         return chosen
+
+
+class _ReworkedSampler(GPSampler):
+    """Optuna's sampler with another acquisition function, where Optuna lets one hook in."""
+
+    def __init__(
+        self, rework: Callable[[BaseAcquisitionFunc], BaseAcquisitionFunc], seed: int, deterministic: bool
+    ) -> None:
+        super().__init__(seed=seed, n_startup_trials=1, deterministic_objective=deterministic)
+        self._rework = rework
+
+    def _optimize_acqf(self, acqf: BaseAcquisitionFunc, best_params: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        return super()._optimize_acqf(self._rework(acqf), best_params)

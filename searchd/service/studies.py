@@ -104,7 +104,7 @@ class Studies:
         known = await asyncio.to_thread(warmth, self._store, project, spec, default)
         study = Study(
             name,
-            spec,
+            replace(spec, precedents=known.precedents),
             card.code,
             inspection.fingerprint if inspection else "",
             self._clock.now(),

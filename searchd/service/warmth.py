@@ -1,16 +1,23 @@
-"""What earlier studies hand on to a new one: their best configurations, as far as they fit its space."""
+"""What earlier studies hand on to a new one: their best configurations, and how others did, if they fit its space."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from searchd.domain.errors import StudyNotFound, Violation
+from searchd.domain.search import Precedent
 from searchd.domain.space import Parameters, ParameterValue, SearchSpace, same_value
 from searchd.domain.study import Study, StudyName, StudySpec, study_id, study_name
 from searchd.domain.trial import Trial
 from searchd.ports.store import Store
 
 LOOKED_AT = 200
-"""Trials of an earlier study that are looked at, the best, for one whose configuration fits."""
+"""Trials of an earlier study that are looked at, the best."""
+
+PRECEDENTS = 60
+"""Most that a study keeps of an earlier one: half of them its best, the others spread over the rest."""
+
+ENOUGH = 5
+"""Fewest from which anything could be learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +26,12 @@ class Warmth:
 
     Attributes:
         best: The best configuration of each earlier study, complete and inside the new space; without repeats.
+        precedents: Trials of each earlier study that has enough of them, best first.
         remarks: What was taken over from each, and what was not.
     """
 
     best: tuple[Parameters, ...]
+    precedents: tuple[tuple[Precedent, ...], ...]
     remarks: tuple[str, ...]
 
 
@@ -48,6 +57,7 @@ def warmth(store: Store, project: str, spec: StudySpec, default: Parameters | No
         StudyNotFound: one of them has been deleted meanwhile.
     """
     best: list[Parameters] = []
+    precedents: list[tuple[Precedent, ...]] = []
     remarks: list[str] = []
     for name in spec.warm_start:
         study = store.study(named(project, name))
@@ -56,15 +66,20 @@ def warmth(store: Store, project: str, spec: StudySpec, default: Parameters | No
             other = f"{study.spec.objective.goal} {study.spec.objective.metric}"
             remarks.append(f"{start} nothing, because it is to {other}")
             continue
-        found = _best(study, store.ranked(study.name, LOOKED_AT), spec, default or {})
+        ranked = store.ranked(study.name, LOOKED_AT)
+        found = _best(study, ranked, spec, default or {})
         if found is None:
             remarks.append(f"{start} nothing, because none of its configurations fits")
             continue
         trial, parameters = found
-        remarks.append(f"{start} its trial {trial.number}{_differences(study, spec)}")
+        known = _precedents(study, ranked, spec, default or {})
+        if len(known) >= ENOUGH:
+            precedents.append(known)
+        learnt = f" and how {len(known)} did" if len(known) >= ENOUGH else ""
+        remarks.append(f"{start} its trial {trial.number}{learnt}{_differences(study, spec)}")
         if not any(_same(parameters, known) for known in best):
             best.append(parameters)
-    return Warmth(tuple(best), tuple(remarks))
+    return Warmth(tuple(best), tuple(precedents), tuple(remarks))
 
 
 def _best(
@@ -79,6 +94,24 @@ def _best(
         if fitting and trial.feasible and spec.space.allows(parameters):
             return trial, parameters
     return None
+
+
+def _precedents(study: Study, ranked: Sequence[Trial], spec: StudySpec, default: Parameters) -> tuple[Precedent, ...]:
+    """Trials that lie in the new space, compared at the highest rung that at least half of them have completed."""
+    domains = {parameter.name: parameter.domain for parameter in spec.space.parameters}
+    inside: list[tuple[Parameters, Trial]] = []
+    for trial in ranked:
+        known = {**study.spec.fixed, **trial.parameters}
+        if trial.scores and all(domains[name].contains(value) for name, value in known.items() if name in domains):
+            inside.append((_completed(spec.space, known, default), trial))
+    rungs = sorted((len(trial.scores) for _, trial in inside), reverse=True)
+    rung = rungs[(len(rungs) - 1) // 2] if rungs else 0
+    signed = spec.objective.goal.signed
+    scored = [(signed(trial.scores[rung - 1]), parameters) for parameters, trial in inside if len(trial.scores) >= rung]
+    scored.sort(key=lambda item: -item[0])
+    best, rest = scored[: PRECEDENTS // 2], scored[PRECEDENTS // 2 :]
+    spread = rest[:: -(-len(rest) // (PRECEDENTS // 2)) or 1]
+    return tuple(Precedent(parameters, score) for score, parameters in (*best, *spread))
 
 
 def _differences(study: Study, spec: StudySpec) -> str:

@@ -17,6 +17,7 @@ from searchd.domain.facts import (
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.measurement import Measurement
+from searchd.domain.search import Precedent
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
 from searchd.domain.study import Best, Budget, Dataset, Progress, Resources, Retry, StudyName, StudyState, study_name
 from searchd.domain.trial import Origin, TrialNumber, TrialState
@@ -67,6 +68,8 @@ class StoredValuesContract:
             budget=Budget(7, 2, timedelta(minutes=90)),
             retry=Retry(1, timedelta(seconds=0.5)),
             labels={"team": "vision", "note": 'Ünïcode "quoted"\n\0'},
+            warm_start=("old", "older"),
+            precedents=((Precedent({"a": 0.25, "c": "1"}, -0.5), Precedent({"a": 0.5, "c": None}, -1e300)), ()),
         )
         progress = Progress({"completed": 2}, (2, 1), Best(2, 0.5), 0.25, 1, 12, 90, 3.5)
         made = study(spec=definition, progress=progress, reason="why", ended_at=AT + timedelta(microseconds=1))

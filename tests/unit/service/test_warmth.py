@@ -9,7 +9,7 @@ from searchd.domain.facts import StudyPut, TrialPut
 from searchd.domain.objective import Goal, Objective
 from searchd.domain.space import Choice, Float, Parameter, SearchSpace
 from searchd.domain.study import StudySpec, study_name
-from searchd.service.warmth import unknown_studies, warmth
+from searchd.service.warmth import LOOKED_AT, PRECEDENTS, unknown_studies, warmth
 from searchd.stores.memory import MemoryStore
 from tests.contracts.makers import AT, spec, study, trial
 
@@ -85,6 +85,41 @@ def test_equal_configurations_are_handed_on_once() -> None:
     warm = spec(space=SearchSpace((LR, WIDTH)), warm_start=("old", twin))
     found = warmth(store, "default", warm, None)
     assert (len(found.best), len(found.remarks)) == (1, 2)
+
+
+def test_how_others_did_is_handed_on() -> None:
+    """Trials inside the new space are handed on with their scores, larger the better, those best first."""
+    tried = [{"parameters": {"lr": 10.0**-power, "width": 32}, "scores": (0.1 * power,)} for power in (1, 2, 3, 4)]
+    tried += [{"parameters": {"lr": 0.05, "width": 16}, "scores": (0.9,)}, {"parameters": {"lr": 0.02, "width": 16}}]
+    depth = Parameter("depth", Choice((1, 2)))
+    least = (Objective("accuracy", Goal.MINIMIZE),)
+    store = store_of(*tried, objectives=least)
+    found = warmth(store, "default", new(LR, WIDTH, depth, objectives=least), {"depth": 2})
+    (known,) = found.precedents
+    assert [round(precedent.score, 9) for precedent in known] == [-0.1, -0.2, -0.3, -0.4, -0.9]
+    assert known[0].parameters == {"lr": 0.1, "width": 32, "depth": 2}
+    assert found.remarks == ("warm start from old: its trial 1 and how 5 did; it knows nothing of depth",)
+    narrow = Parameter("lr", Float(1e-4, 1e-2, log=True))
+    assert warmth(store, "default", new(narrow, WIDTH, objectives=least), None).precedents == ()
+
+
+def test_trials_are_compared_at_a_rung_that_most_completed() -> None:
+    """Under successive halving the score is that of the highest rung that at least half of the trials completed."""
+    rungs = [(0.5, 0.6, 0.7), (0.4, 0.8), (0.3, 0.5), (0.2,), (0.1, 0.4), (0.35, 0.45)]
+    scores = [{"parameters": {"lr": 0.01 + 0.001 * n, "width": 16}, "scores": s} for n, s in enumerate(rungs)]
+    (known,) = warmth(store_of(*scores), "default", new(LR, WIDTH), None).precedents
+    assert [precedent.score for precedent in known] == [0.8, 0.6, 0.5, 0.45, 0.4]
+
+
+def test_of_many_trials_the_best_and_some_of_the_others_are_kept() -> None:
+    """Half of those that are kept are the best, the others reach down to the worst that were looked at."""
+    many = [{"parameters": {"lr": 0.01, "width": 16}, "scores": (n / 1000,)} for n in range(LOOKED_AT)]
+    (known,) = warmth(store_of(*many), "default", new(LR, WIDTH), None).precedents
+    scores = [precedent.score for precedent in known]
+    assert len(scores) <= PRECEDENTS
+    assert scores[: PRECEDENTS // 2] == [n / 1000 for n in range(LOOKED_AT - 1, LOOKED_AT - 1 - PRECEDENTS // 2, -1)]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[-1] < 0.01
 
 
 def test_unknown_studies_are_violations() -> None:
