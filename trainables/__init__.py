@@ -1,1 +1,1 @@
-"""Trainables that come with searchd; each module registers one."""
+"""Trainables that come with searchd: one module registers each of them, the others are what they share."""

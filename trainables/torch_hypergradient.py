@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
 from torch.nn import functional
 
 from searchd.trainable import Context, Infeasible, loguniform, trainable, uniform
 from trainables import metrics
+from trainables.torch_inputs import standardised
 
 HYPERPARAMETERS = ("lr", "weight_decay", "label_smoothing")
 """What the loss is differentiated by, in the order of every vector of hyperparameters here."""
@@ -76,16 +76,6 @@ def torch_hypergradient(ctx: Context) -> Iterator[dict[str, float]]:
             predicted = functional_call(net, dict(weights), (rows[valid],)).argmax(1).cpu().numpy()
         derivatives = {f"d loss/d {name}": slope for name, slope in zip(HYPERPARAMETERS, gradient, strict=True)}
         yield {"loss": loss, **metrics.classification(truth, predicted), **derivatives}
-
-
-def standardised(table: NDArray[Any], train_index: NDArray[np.intp]) -> NDArray[np.float64]:
-    """All rows, shape (n, columns), each column with mean 0 and deviation 1 over the training rows; what is missing
-    is 0."""
-    trained = np.ma.masked_invalid(np.asarray(table[train_index], dtype=np.float64))
-    mean = np.ma.filled(trained.mean(axis=0), 0.0)
-    deviation = np.ma.filled(trained.std(axis=0), 1.0)
-    deviation[deviation == 0] = 1.0
-    return np.nan_to_num((np.asarray(table, dtype=np.float64) - mean) / deviation, posinf=0.0, neginf=0.0)
 
 
 def network(columns: int, width: int, classes: int) -> nn.Module:

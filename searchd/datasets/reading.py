@@ -116,7 +116,7 @@ def _npz(source: Source, dataset: Dataset) -> LoadedDataset:
         archive = np.load(stream, allow_pickle=False)
         if isinstance(archive, np.ndarray):
             raise refusal(source.field, "holds a single array", "save features and target together with np.savez")
-        arrays = {name: archive[name] for name in archive.files}
+        arrays = {name: _array(source, archive, name) for name in archive.files}
     problems = column_violations(dataset, "y", tuple(arrays), "array")
     name = next((name for name in FEATURE_ARRAYS if name in arrays), None)
     if name is None:
@@ -144,6 +144,22 @@ def _npz(source: Source, dataset: Dataset) -> LoadedDataset:
     names = tuple(f"{name}_{i}" for i in range(features.shape[1])) if features.ndim == 2 else ()
     encoded = _encoded(columns if len(features) else {}, dataset, dataset.target or "y", problems)
     return dataclasses.replace(encoded, X=features, feature_names=names)
+
+
+def _array(source: Source, archive: Any, name: str) -> Array:
+    """One array of an NPZ.
+
+    Raises:
+        InvalidStudy: it holds Python objects, such as images that differ in size.
+        ValueError: it is damaged.
+    """
+    try:
+        return np.asarray(archive[name])
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        message = f"array {name!r} holds Python objects, such as images that differ in size or strings of type object"
+        raise refusal(source.field, message, "save one shape for all rows, and text with a text type") from error
 
 
 def _arrays_in_use(dataset: Dataset) -> list[tuple[str, str]]:

@@ -12,7 +12,9 @@ from searchd.domain.study import Dataset
 from searchd.ports.engine import Outcome
 from searchd.trainable import registered
 from tests.unit.trainables.fold_runs import FoldRuns
-from trainables.torch_cnn import DEFAULT, batches, network
+from trainables.torch_cnn import DEFAULT
+from trainables.torch_networks import convolutional
+from trainables.torch_training import batches
 
 SMALL = {**DEFAULT, "channels": 8, "layers": 1, "batch_size": 128, "lr": 1e-2}
 MOMENTUM = [{"optimizer": "sgd", "momentum": 0.9}, {"optimizer": "rmsprop", "momentum": 0.5, "lr": 1e-3}]
@@ -117,7 +119,7 @@ def test_divergence_is_infeasible(tmp_path: Path) -> None:
     [
         ("wine", {}, "not images"),
         ("diabetes", {}, "predicts classes"),
-        ("digits", {"optimizer": "lion"}, "use sgd, adam, rmsprop or adagrad"),
+        ("digits", {"optimizer": "lion"}, "use sgd, nesterov, adam, adamw, rmsprop or adagrad"),
     ],
 )
 def test_what_cannot_be_trained_says_why(tmp_path: Path, dataset: str, change: dict[str, str], reason: str) -> None:
@@ -138,7 +140,7 @@ def test_batches_hold_every_row_once(rows: int, sizes: list[int]) -> None:
 
 def test_network_has_the_layers_asked_for() -> None:
     """Layers and channels are those of the parameters, the later blocks twice as wide."""
-    net = network({**DEFAULT, "layers": 3, "channels": 8}, (1, 8, 8), 10)
+    net = convolutional({**DEFAULT, "layers": 3, "channels": 8}, (1, 8, 8), 10)
     widths = [block.out_channels for block in net.modules() if isinstance(block, torch.nn.Conv2d)]
     assert widths == [8, 16, 16]
 

@@ -20,11 +20,11 @@ from trainables.torch_hypergradient import (
     Weights,
     network,
     pushed,
-    standardised,
     stepped,
     untouched,
     validated,
 )
+from trainables.torch_inputs import standardised
 
 # PyTorch's forward mode compiles its own rules by what PyTorch itself has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")

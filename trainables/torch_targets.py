@@ -1,0 +1,163 @@
+"""What a network learns to predict: classes, or numbers."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from torch import Tensor
+from torch.nn import functional
+
+from trainables import metrics, torch_losses
+from trainables.torch_inputs import Rows
+from trainables.torch_losses import Loss
+from trainables.torch_parameters import Parameters
+
+CLASSIFICATION = {**metrics.CLASSIFICATION, "loss": "minimize", "train_accuracy": "maximize", "gap": "minimize"}
+"""What ``Classes`` reports."""
+
+REGRESSION = {
+    "rmse": "minimize",
+    "mae": "minimize",
+    "r2": "maximize",
+    "loss": "minimize",
+    "train_rmse": "minimize",
+    "gap": "minimize",
+}
+"""What ``Numbers`` reports."""
+
+Artifact = Callable[[str], Path]
+"""Where a file of that name belongs."""
+
+
+class Target(Protocol):
+    """What is predicted.
+
+    Attributes:
+        outputs: How many numbers the network gives for a row.
+        values: What it is to learn, for each row of the dataset, shape (n,).
+    """
+
+    outputs: int
+    values: Tensor
+
+    def loss(self, p: Parameters) -> Loss:
+        """What training makes small."""
+        ...
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """What the network gives, shape (n, outputs), as losses and scores take it."""
+        ...
+
+    def measured(self, given: Tensor, target: Tensor) -> Tensor:
+        """How good or bad each of the network's answers is, shape (n,)."""
+        ...
+
+    def training(self, mean: float, scores: Mapping[str, float]) -> dict[str, float]:
+        """The training score, from the mean of what was measured, and ``gap``: by how much it is better than that
+        among ``scores``."""
+        ...
+
+    def scores(self, given: Tensor, rows: Tensor) -> dict[str, float]:
+        """The metrics of the network's answers for some rows, ``loss`` among them."""
+        ...
+
+    def write(self, given: Tensor, rows: Tensor, artifact: Artifact) -> None:
+        """Write down what metrics cannot say about the answers."""
+        ...
+
+
+def target_of(data: Any, train_index: Rows, device: str) -> Target:
+    """Classes or numbers, as the dataset has them."""
+    return Classes(data, device) if data.task == "classification" else Numbers(data, train_index, device)
+
+
+class Classes:
+    """Class codes. ``loss`` is the mean cross-entropy, whatever is trained on."""
+
+    def __init__(self, data: Any, device: str) -> None:
+        self.outputs = len(data.classes)
+        self.values = torch.tensor(np.array(data.y), device=device)
+        self._classes = data.classes
+
+    def loss(self, p: Parameters) -> Loss:
+        """See Target."""
+        return torch_losses.of_classes(p)
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """As it is."""
+        return outputs
+
+    def measured(self, given: Tensor, target: Tensor) -> Tensor:
+        """1 where the highest score is the class's own, else 0."""
+        return (given.argmax(1) == target).float()
+
+    def training(self, mean: float, scores: Mapping[str, float]) -> dict[str, float]:
+        """Accuracies."""
+        return {"train_accuracy": mean, "gap": mean - scores["accuracy"]}
+
+    def scores(self, given: Tensor, rows: Tensor) -> dict[str, float]:
+        """See Target."""
+        truth = self.values[rows]
+        loss = float(functional.cross_entropy(given, truth))
+        return {**metrics.classification(truth.cpu().numpy(), given.argmax(1).cpu().numpy()), "loss": loss}
+
+    def write(self, given: Tensor, rows: Tensor, artifact: Artifact) -> None:
+        """The confusion matrix."""
+        truth, predicted = self.values[rows].cpu().numpy(), given.argmax(1).cpu().numpy()
+        metrics.write_confusion_matrix(artifact("confusion_matrix.json"), truth, predicted, self._classes)
+
+
+class Numbers:
+    """Numbers, learnt with mean 0 and deviation 1 over the training rows.
+
+    ``loss`` is the mean squared error in that scale, whatever is trained on: 1 is as good as always saying the mean.
+    """
+
+    outputs = 1
+
+    def __init__(self, data: Any, train_index: Rows, device: str) -> None:
+        self._numbers: NDArray[np.float64] = np.asarray(data.y, dtype=np.float64)
+        trained = self._numbers[train_index]
+        self._mean, self._deviation = float(trained.mean()), float(trained.std()) or 1.0
+        scaled = (self._numbers - self._mean) / self._deviation
+        self.values = torch.tensor(scaled, dtype=torch.float32, device=device)
+
+    def loss(self, p: Parameters) -> Loss:
+        """See Target."""
+        return torch_losses.of_numbers(p)
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """Shape (n,)."""
+        return outputs.squeeze(1)
+
+    def measured(self, given: Tensor, target: Tensor) -> Tensor:
+        """Squared errors."""
+        return torch.square(given - target)
+
+    def training(self, mean: float, scores: Mapping[str, float]) -> dict[str, float]:
+        """Root mean squared errors."""
+        train = math.sqrt(mean) * self._deviation
+        return {"train_rmse": train, "gap": scores["rmse"] - train}
+
+    def scores(self, given: Tensor, rows: Tensor) -> dict[str, float]:
+        """Errors in the target's own units."""
+        loss = float(functional.mse_loss(given, self.values[rows]))
+        truth = self._numbers[rows.cpu().numpy()]
+        predicted = given.cpu().double().numpy() * self._deviation + self._mean
+        if not np.isfinite(predicted).all():
+            return {"loss": loss}
+        errors = {
+            "rmse": float(root_mean_squared_error(truth, predicted)),
+            "mae": float(mean_absolute_error(truth, predicted)),
+            "loss": loss,
+        }
+        # A single row has no variance to explain.
+        return errors if len(truth) == 1 else {**errors, "r2": float(r2_score(truth, predicted))}
+
+    def write(self, given: Tensor, rows: Tensor, artifact: Artifact) -> None:
+        """Nothing."""
