@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,17 +16,10 @@ from trainables.torch_inputs import Rows
 from trainables.torch_losses import Loss
 from trainables.torch_parameters import Parameters
 
-CLASSIFICATION = {**metrics.CLASSIFICATION, "loss": "minimize", "train_accuracy": "maximize", "gap": "minimize"}
+CLASSIFICATION = {**metrics.CLASSIFICATION, "loss": "minimize", **metrics.with_training("accuracy")}
 """What ``Classes`` reports."""
 
-REGRESSION = {
-    "rmse": "minimize",
-    "mae": "minimize",
-    "r2": "maximize",
-    "loss": "minimize",
-    "train_rmse": "minimize",
-    "gap": "minimize",
-}
+REGRESSION = {**metrics.REGRESSION, "loss": "minimize", **metrics.with_training("rmse")}
 """What ``Numbers`` reports."""
 
 Artifact = Callable[[str], Path]
@@ -98,7 +90,7 @@ class Classes:
 
     def training(self, mean: float, scores: Mapping[str, float]) -> dict[str, float]:
         """Accuracies."""
-        return {"train_accuracy": mean, "gap": mean - scores["accuracy"]}
+        return metrics.training("accuracy", mean, scores["accuracy"])
 
     def scores(self, given: Tensor, rows: Tensor) -> dict[str, float]:
         """See Target."""
@@ -141,8 +133,7 @@ class Numbers:
 
     def training(self, mean: float, scores: Mapping[str, float]) -> dict[str, float]:
         """Root mean squared errors."""
-        train = math.sqrt(mean) * self._deviation
-        return {"train_rmse": train, "gap": scores["rmse"] - train}
+        return metrics.training("rmse", math.sqrt(mean) * self._deviation, scores["rmse"])
 
     def scores(self, given: Tensor, rows: Tensor) -> dict[str, float]:
         """Errors in the target's own units."""
@@ -151,13 +142,7 @@ class Numbers:
         predicted = given.cpu().double().numpy() * self._deviation + self._mean
         if not np.isfinite(predicted).all():
             return {"loss": loss}
-        errors = {
-            "rmse": float(root_mean_squared_error(truth, predicted)),
-            "mae": float(mean_absolute_error(truth, predicted)),
-            "loss": loss,
-        }
-        # A single row has no variance to explain.
-        return errors if len(truth) == 1 else {**errors, "r2": float(r2_score(truth, predicted))}
+        return {**metrics.regression(truth, predicted), "loss": loss}
 
     def write(self, given: Tensor, rows: Tensor, artifact: Artifact) -> None:
         """Nothing."""
