@@ -21,7 +21,6 @@ from searchd.domain.errors import InvalidArgument, NotLeader, Violation
 from searchd.domain.space import SearchSpace
 from searchd.engines.ray.engine import RayEngine, RayEngineSettings
 from searchd.engines.ray.local import LocalCluster, LocalRay, LocalRaySettings
-from searchd.ports.engine import CapacityChanged, EngineEvent
 from searchd.rpc.server import RpcServer
 from searchd.schedulers.factory import make_scheduler
 from searchd.schedulers.vendors import scheduler_violations
@@ -141,19 +140,13 @@ class _Server:
     async def run(self, announce: Callable[[str], None]) -> None:
         """Serve until told to leave."""
         events = asyncio.get_running_loop()
-        self._take_signals(events)
+        signals = asyncio.create_task(self._keep_signals(events))
         address = f"{self._settings.listen.rpartition(':')[0]}:{await self._rpc.bind()}"
-
-        def deliver(event: EngineEvent) -> None:
-            if isinstance(event, CapacityChanged):
-                # Ray takes SIGTERM for itself whenever it connects, which is when nodes appear.
-                events.call_soon_threadsafe(self._take_signals, events)
-            self._loop.post(event)
 
         searchers = SearcherProcess(self._loop.post)
         try:
             cards = asyncio.create_task(asyncio.to_thread(self._catalog.cards))
-            engine = RayEngine(self._ray_settings(), deliver)
+            engine = RayEngine(self._ray_settings(), self._loop.post)
             self._loop.bind(engine, searchers, address)
             running = asyncio.create_task(self._loop.run())
             try:
@@ -170,6 +163,7 @@ class _Server:
             if self._settings.ray_address is None and not self._settings.keep_ray:
                 await asyncio.to_thread(self._local_ray.stop)
             self._store.close()
+            signals.cancel()
 
     async def _serve(
         self, cards: asyncio.Task[Any], running: asyncio.Task[None], address: str, announce: Callable[[str], None]
@@ -227,9 +221,12 @@ class _Server:
         address = self._settings.ray_address
         return self._local_ray.start() if address is None else LocalCluster(address, {}, adopted=True)
 
-    def _take_signals(self, events: asyncio.AbstractEventLoop) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            events.add_signal_handler(number, self._told_to_leave)
+    async def _keep_signals(self, events: asyncio.AbstractEventLoop) -> None:
+        """Take signals, again and again: Ray takes SIGTERM for itself whenever it connects, and aborts on it."""
+        while True:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                events.add_signal_handler(number, self._told_to_leave)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def _told_to_leave(self) -> None:
         if self._leave.is_set():
