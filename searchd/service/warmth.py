@@ -77,7 +77,7 @@ def warmth(store: Store, project: str, spec: StudySpec, default: Parameters | No
             precedents.append(known)
         learnt = f" and how {len(known)} did" if len(known) >= ENOUGH else ""
         remarks.append(f"{start} its trial {trial.number}{learnt}{_differences(study, spec)}")
-        if not any(_same(parameters, known) for known in best):
+        if not any(_same(parameters, other) for other in best):
             best.append(parameters)
     return Warmth(tuple(best), tuple(precedents), tuple(remarks))
 

@@ -1,10 +1,7 @@
 """The documentation: its examples run, its commands exist, its tables are complete, and its links lead somewhere."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from searchd.v1 import study_pb2
 from searchd.wire.drafts import decode_draft
 from searchd.wire.file_fields import OUTPUT_ONLY
 from searchd.wire.study_file import read_study
+from tests.trying import assert_trains
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -63,17 +61,7 @@ def test_examples_train(page: Path, name: str, tmp_path: Path) -> None:
             break
         if file.endswith(".py"):
             module = file.removesuffix(".py")
-    done = subprocess.run(
-        [sys.executable, "-m", "searchd", "try", name, "--trainables", module],
-        cwd=tmp_path,
-        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"fold 1 epoch 1: \w+=[0-9.e+-]+", done.stdout)
+    assert_trains(tmp_path / name, "--trainables", module)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])

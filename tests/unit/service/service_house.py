@@ -136,14 +136,16 @@ class ThreadedEngine:
 
 
 class NotedSearchers(LocalSearchers):
-    """Searchers of which the test can see which are open."""
+    """Searchers of which the test can see which are open, and what they heard."""
 
     def __init__(self, deliver: Callable[[Answer], None]) -> None:
         super().__init__(deliver)
         self.open: set[str] = set()
+        self.heard: list[SearchCommand] = []
 
     def perform(self, command: SearchCommand) -> None:
         """Note and carry out."""
+        self.heard.append(command)
         if isinstance(command, OpenSearch):
             self.open.add(command.study)
         elif isinstance(command, CloseSearch):

@@ -27,6 +27,7 @@ from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.space import SearchSpace
 from searchd.domain.study import Budget, Dataset, Study, StudyName, StudyState, study_name
 from searchd.domain.trial import Origin, TrialNumber
+from searchd.ports.searcher import OpenSearch, Tell
 from searchd.service.studies import Studies
 from tests.unit.service.service_house import CARD, Cards, NoData, World, soon
 
@@ -51,6 +52,24 @@ async def test_a_default_configuration_that_constraints_forbid_is_not_tried() ->
         study = await house.create(space=SearchSpace((), ("x < 9", "x < 0.5")))
         assert study.progress.search_log == ("the default configuration does not meet 'x < 0.5' and is not tried",)
         assert not any(trial.origin is Origin.DEFAULT for trial in world.store.trials(NAME, None, 0, 10))
+
+
+async def test_a_warm_start_reaches_the_searcher() -> None:
+    """It is opened with how earlier trials did, as the study keeps it, and told which configuration it inherited."""
+    world = World()
+    async with world.serving() as house:
+        await house.create()
+        await house.ended(NAME)
+        warm = await house.create("b", warm_start=("a",), seed=3)
+        await house.ended(warm.name)
+    heard = [command for command in house.searchers.heard if command.study == warm.name]
+    (precedents,) = warm.spec.precedents
+    assert len(precedents) >= 5
+    assert [c.spec.precedents for c in heard if isinstance(c, OpenSearch)] == [(precedents,)]
+    known = [o for command in heard if isinstance(command, OpenSearch | Tell) for o in command.observations]
+    handed_on = [t.number for t in world.store.trials(warm.name, None, 0, 99) if t.origin is Origin.WARM_START]
+    assert {o.number for o in known if o.inherited} == set(handed_on)
+    assert len(handed_on) == 1
 
 
 async def test_violations_of_decoding_are_reported_and_nothing_is_stored() -> None:
