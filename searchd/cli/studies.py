@@ -14,7 +14,7 @@ from searchd.cli.output import on_terminal, show, show_change, show_json_line, s
 from searchd.client import Client, Study, StudyHandle
 from searchd.client.grid import Column, grid
 from searchd.client.handle import PAGE_SIZE
-from searchd.client.lines import event_line
+from searchd.client.lines import event_lines
 from searchd.client.live import live_console, show_live
 from searchd.client.numbers import number, span
 from searchd.client.progress import header, search_lines
@@ -134,13 +134,12 @@ def _watched(study: StudyHandle, output: OutputFormat | None) -> Study:
     console = live_console(None)
     if console is not None and output is not OutputFormat.JSON:
         return show_live(study, events, console)
-    for event in events:
-        if output is OutputFormat.JSON:
+    if output is OutputFormat.JSON:
+        for event in events:
             show_json_line(event.to_dict())
-        else:
-            line = event_line(event)
-            if line is not None:
-                show_line(line)
+    else:
+        for line in event_lines(events):
+            show_line(line)
     return study.get()
 
 

@@ -1,5 +1,7 @@
 """Events as lines of text, for logs and pipes."""
 
+from collections.abc import Iterable, Iterator
+
 from searchd.client.numbers import number, one_line, parameter
 from searchd.client.troubles import failure_words
 from searchd.client.views import Study, Trial
@@ -24,6 +26,22 @@ def event_line(event: Event) -> str | None:
         case _:
             return None
     return f"{event.at.astimezone():%H:%M:%S} {text}"
+
+
+def event_lines(events: Iterable[Event]) -> Iterator[str]:
+    """The lines of events, as they come. Trials change with every segment: a line that says what the trial's last one
+    said is left out."""
+    said: dict[int, str] = {}
+    for event in events:
+        line = event_line(event)
+        if line is None:
+            continue
+        if isinstance(event.value, Trial):
+            text = line.partition(" ")[2]
+            if said.get(event.value.number) == text:
+                continue
+            said[event.value.number] = text
+        yield line
 
 
 def _trial(trial: Trial) -> str:

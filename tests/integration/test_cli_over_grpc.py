@@ -358,7 +358,7 @@ def test_ctrl_c_leaves_a_watch_quietly(front: Front, monkeypatch: pytest.MonkeyP
     def interrupted(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("searchd.cli.studies.event_line", interrupted)
+    monkeypatch.setattr("searchd.cli.studies.event_lines", interrupted)
     ends(front, StudyState.SUCCEEDED)
     result = run("watch", "digits-cnn")
     assert (result.exit_code, result.stderr) == (0, "")

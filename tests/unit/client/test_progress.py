@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from searchd.client.leaderboard import Leaderboard
-from searchd.client.lines import event_line
+from searchd.client.lines import event_line, event_lines
 from searchd.client.progress import Picture, header, ranking
 from searchd.client.troubles import Troubles
 from searchd.client.views import Study, read_study, read_trial
@@ -164,3 +164,15 @@ def test_events_are_lines() -> None:
         f"{at} trial 4 PENDING channels=32 layers=2 lr=3.1e-3 optimizer=adam"
     )
     assert event_line(event(samples.PROGRESS)) is None
+
+
+def test_a_trial_that_looks_as_before_is_no_line() -> None:
+    """A trial changes with every segment; what its last line said is not said again, until another one was."""
+    runs, paused = (
+        event(read_trial(encode_trial(samples.trial(3, state=state, scores=(0.9,)), {})))
+        for state in (TrialState.RUNNING, TrialState.PAUSED)
+    )
+    other = event(read_trial(encode_trial(samples.trial(4, state=TrialState.RUNNING, scores=()), {})))
+    told = [line.split(" ", 1)[1] for line in event_lines([runs, other, runs, event(samples.PROGRESS), paused, runs])]
+    running, waiting = "trial 3 RUNNING rung 1 score .9", "trial 3 PAUSED rung 1 score .9"
+    assert told == [running, "trial 4 RUNNING", waiting, running]
