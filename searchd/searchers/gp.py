@@ -24,7 +24,7 @@ from searchd.searchers.chance import uniforms
 from searchd.searchers.optuna import ModelSearcher, Propose
 from searchd.searchers.optuna_trials import Partial, View
 from searchd.searchers.precedents import Precedents
-from searchd.searchers.vicinity import REACH, Vicinity
+from searchd.searchers.trust_region import REACH, TrustRegion
 
 BEST = 100
 """With more results than this and ``RECENT``, this many of the best are shown,"""
@@ -51,14 +51,14 @@ class GpSearcher(ModelSearcher):
         """
         self._middle = [0.5] * len(spec.space.parameters)
         super().__init__(spec, View(Partial.HIDDEN, lambda _: self._middle, BEST, RECENT))
-        self._vicinity = Vicinity(spec)
+        self._region = TrustRegion(spec)
         self._precedents = Precedents(self._axes, spec.precedents, self._middle)
         self._deterministic = deterministic
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Take in new or changed trials; the newest observation of a trial replaces older ones."""
         super().tell(observations)
-        self._vicinity.tell(observations)
+        self._region.tell(observations)
 
     def _sampler(self, seed: int) -> BaseSampler:
         with warnings.catch_warnings():
@@ -68,14 +68,14 @@ class GpSearcher(ModelSearcher):
 
     def _reworked(self, acqf: BaseAcquisitionFunc, seed: int) -> BaseAcquisitionFunc:
         """What is to be maximised in place of an acquisition function."""
-        if self._vicinity.centre() is None:
+        if self._region.centre() is None:
             return acqf
         complete = self._shown.get_all_trials(0, states=(OptunaState.COMPLETE,))
         running = self._shown.get_all_trials(0, states=(OptunaState.RUNNING,))
         return self._precedents.reworked(acqf, complete, running, seed)
 
     def _proposals(self, number: TrialNumber) -> Propose:
-        centre = self._vicinity.centre()
+        centre = self._region.centre()
         inner = centre and self._axes.inward(centre, self._middle)
         if inner:
             return self._sampled(number, self._axes.near(inner, REACH))

@@ -24,7 +24,7 @@ CHECKS = 2
 Order = tuple[float, int, float]
 
 
-class Vicinity:
+class TrustRegion:
     """The surroundings of the best configuration so far, if an earlier study led there.
 
     What was inherited counts as misleading, and the whole space is searched, unless its median is better than the first

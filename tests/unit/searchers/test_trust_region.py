@@ -5,7 +5,7 @@ from searchd.domain.search import Algorithm
 from searchd.domain.space import Float, Parameter, Parameters, SearchSpace
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.searcher import Observation
-from searchd.searchers.vicinity import PATIENCE, Vicinity
+from searchd.searchers.trust_region import PATIENCE, TrustRegion
 from tests.contracts.searcher import spec
 
 SPACE = SearchSpace((Parameter("x", Float(0, 100)),))
@@ -22,9 +22,9 @@ START = (result(1, 0.5), result(2, 0.7, True), result(3, 0.4))
 
 def centre(*observations: Observation) -> Parameters | None:
     """Where it looks after these trials; larger scores are better."""
-    vicinity = Vicinity(spec(Algorithm.GP, SPACE, 0, Goal.MAXIMIZE))
-    vicinity.tell(observations)
-    return vicinity.centre()
+    region = TrustRegion(spec(Algorithm.GP, SPACE, 0, Goal.MAXIMIZE))
+    region.tell(observations)
+    return region.centre()
 
 
 def test_looks_around_the_best_that_was_inherited() -> None:
