@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import os
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from searchd import __version__
+from searchd import __version__, signals
 from searchd.care.claim import check_complete, claimed
 from searchd.config import ServerSettings
 from searchd.datasets import DatasetCache
@@ -68,7 +66,8 @@ def _steady_seconds() -> float:
 def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
     """Run a server until it is told to end; ``announce`` gets one line when it serves.
 
-    SIGTERM or SIGINT lets workers save and ends it; a second one ends it at once.
+    SIGTERM or SIGINT lets workers save and ends it; a second one ends it at once. Both must be held back when this is
+    called: :func:`searchd.signals.held_back`.
 
     Raises:
         InvalidArgument: a setting cannot be used, another server has the data directory, or a restore into it was
@@ -140,7 +139,7 @@ class _Server:
     async def run(self, announce: Callable[[str], None]) -> None:
         """Serve until told to leave."""
         events = asyncio.get_running_loop()
-        signals = asyncio.create_task(self._keep_signals(events))
+        signals.tell(lambda: events.call_soon_threadsafe(self._leave.set))
         address = f"{self._settings.listen.rpartition(':')[0]}:{await self._rpc.bind()}"
 
         searchers = SearcherProcess(self._loop.post)
@@ -163,7 +162,6 @@ class _Server:
             if self._settings.ray_address is None and not self._settings.keep_ray:
                 await asyncio.to_thread(self._local_ray.stop)
             self._store.close()
-            signals.cancel()
 
     async def _serve(
         self, cards: asyncio.Task[Any], running: asyncio.Task[None], address: str, announce: Callable[[str], None]
@@ -220,15 +218,3 @@ class _Server:
         """Where Ray is: a local one is started if none runs."""
         address = self._settings.ray_address
         return self._local_ray.start() if address is None else LocalCluster(address, {}, adopted=True)
-
-    async def _keep_signals(self, events: asyncio.AbstractEventLoop) -> None:
-        """Take signals, again and again: Ray takes SIGTERM for itself whenever it connects, and aborts on it."""
-        while True:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                events.add_signal_handler(number, self._told_to_leave)
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    def _told_to_leave(self) -> None:
-        if self._leave.is_set():
-            os._exit(130)
-        self._leave.set()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from searchd import signals
 from searchd.cli.failures import CommandFailed, ExitCode
 from searchd.cli.options import DEFAULT_DATA_DIR, DataDir, Modules
 from searchd.cli.output import show_line
@@ -65,7 +66,6 @@ def up(
     """Start a local Ray and serve, in the foreground, until SIGTERM or Ctrl-C."""
     from searchd.cli import note
     from searchd.config import ServerSettings
-    from searchd.wiring import serve
 
     settings = ServerSettings(
         listen=listen,
@@ -89,7 +89,10 @@ def up(
         raise CommandFailed(f"process {earlier.pid} already serves from {data_dir}; {remedy}", ExitCode.REFUSED)
     mine = note.write(data_dir)
     try:
-        serve(settings, show_line)
+        with signals.held_back():
+            from searchd.wiring import serve
+
+            serve(settings, show_line)
     finally:
         note.erase(data_dir, mine)
 

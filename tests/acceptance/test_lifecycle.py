@@ -1,10 +1,12 @@
 """Servers that are stopped, killed and started again."""
 
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,6 +92,24 @@ def test_a_server_told_to_leave_while_it_starts_never_serves(
     assert server.communicate(timeout=60) == ("", "")
     assert server.returncode == 0
     assert not processes_of(data_dir)
+
+
+def held_back(pid: int) -> list[bool]:
+    """Of each thread of a process, whether it holds SIGTERM back."""
+    found = [
+        re.search(r"^SigBlk:\s*(\w+)", status.read_text(), re.MULTILINE)
+        for status in Path(f"/proc/{pid}/task").glob("*/status")
+    ]
+    return [bool(int(mask[1], 16) >> (signal.SIGTERM - 1) & 1) for mask in found if mask is not None]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_thread_of_a_server_runs_a_handler_of_sigterm(shared_server: Server) -> None:
+    """Ray's would abort the server; the server waits for the signal, and what it starts for Ray can be told to end."""
+    assert held_back(shared_server.pid).count(False) == 1, "only the thread that waits for it"
+    daemons = [p for p in processes_of(shared_server.data_dir) if p.name() in {"raylet", "gcs_server"}]
+    assert len(daemons) == 2
+    assert not any(held for daemon in daemons for held in held_back(daemon.pid))
 
 
 def test_interrupted_watch(shared_server: Server) -> None:

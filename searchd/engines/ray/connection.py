@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -47,9 +46,8 @@ def connect(address: str, namespace: str, environment: Mapping[str, str]) -> Seq
         raise RayUnavailable(f"nothing answers at {address}", "start Ray there, or name another address")
     import ray  # noqa: PLC0415  # not before its environment is in place
 
-    # Its remark that SIGTERM is not handled off the main thread is no news to the server, which handles it.
+    # Its remark that SIGTERM is not handled off the main thread is no news to the server, which waits for it.
     logging.getLogger("ray").setLevel(logging.ERROR)
-    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address, namespace=namespace, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR
@@ -57,10 +55,6 @@ def connect(address: str, namespace: str, environment: Mapping[str, str]) -> Seq
     except (RuntimeError, ConnectionError, ValueError, ray.exceptions.RayError) as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise RayUnavailable(reason, "check the address, and the token that RAY_AUTH_TOKEN_PATH names") from error
-    finally:
-        # Ray takes SIGTERM for itself, which the server needs for an orderly end.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
     # Ray prints its comments on dead workers to standard output, which belongs to the server.
     ray._private.worker._worker_logs_enabled = False
     return _lifelines()

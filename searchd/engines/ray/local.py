@@ -17,6 +17,7 @@ from pathlib import Path
 
 from searchd.engines.ray.errors import RayUnavailable
 from searchd.engines.ray.processes import ProcessRecord, end, marked, records
+from searchd.signals import UNHELD
 
 _logger = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ _RAY = "r"
 
 _FOR_DRIVERS = ("RAY_RAYLET_PID", "RAY_gcs_rpc_server_reconnect_timeout_s")
 """What this process has set for its own connection to Ray, and a Ray that it starts must not inherit."""
+
+_RAY_COMMAND = f"{UNHELD}; from ray.scripts.scripts import main; main()"
+"""The server holds SIGTERM back from itself; a cluster must be able to take it."""
 
 _DAEMONS = ("gcs_server", "raylet")
 """Without these two there is no cluster; the other processes only help."""
@@ -154,7 +158,7 @@ class LocalRay:
         for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", *_FOR_DRIVERS):
             environment.pop(name, None)
         subprocess.run(  # noqa: S603  # Ray's own command
-            [sys.executable, "-u", "-m", "ray.scripts.scripts", *self._arguments(temp_dir)],
+            [sys.executable, "-u", "-c", _RAY_COMMAND, *self._arguments(temp_dir)],
             env=environment,
             cwd=temp_dir,
             stdin=subprocess.DEVNULL,
