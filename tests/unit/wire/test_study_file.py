@@ -135,7 +135,6 @@ def test_all_mistakes_come_at_once_and_the_rest_is_read() -> None:
     ("key", "value", "path"),
     [
         ("track", ["tensorboard"], "track"),
-        ("parent", {"study": "x"}, "parent"),
         ("dataset", {"builtin": "digits", "weight": "w"}, "dataset.weight"),
         ("dataset", {"builtin": "digits", "positive": 1}, "dataset.positive"),
         ("search_space", {"x": {"randn": [0, 1]}}, "search_space.x.randn"),
