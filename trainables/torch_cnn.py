@@ -4,21 +4,11 @@ from collections.abc import Iterator
 
 from searchd.trainable import Context, choice, loguniform, randint, trainable, uniform
 from trainables import metrics, torch_inputs, torch_targets
-from trainables.torch_networks import convolutional
-from trainables.torch_parameters import OPTIMISER_SPACE, TRAINING, completed
+from trainables.torch_architectures import ARCHITECTURES, drawn
+from trainables.torch_parameters import OPTIMISER_SPACE, completed
 from trainables.torch_training import make_deterministic, trained
 
-DEFAULT = {
-    **TRAINING,
-    "channels": 16,
-    "layers": 2,
-    "kernel_size": 3,
-    "activation": "relu",
-    "norm": "batch",
-    "residual": False,
-    "dropout": 0.25,
-    "cutmix": 0.0,
-}
+DEFAULT = ARCHITECTURES["cnn"].default
 """What one would write down before tuning anything."""
 
 
@@ -48,4 +38,4 @@ def torch_cnn(ctx: Context) -> Iterator[dict[str, float]]:
     make_deterministic(ctx.seed)
     images = torch_inputs.images(data, ctx.train_index)
     target = torch_targets.Classes(data, ctx.device)
-    yield from trained(ctx, p, convolutional(p, images.shape[1:], target.outputs), images, target)
+    yield from trained(ctx, p, drawn(ctx, "cnn", p, data, images).build(), images, target)

@@ -4,20 +4,11 @@ from collections.abc import Iterator
 
 from searchd.trainable import Context, choice, lograndint, loguniform, randint, trainable, uniform
 from trainables import torch_inputs, torch_targets
-from trainables.torch_networks import perceptron
-from trainables.torch_parameters import OPTIMISER_SPACE, TRAINING, completed
+from trainables.torch_architectures import ARCHITECTURES, drawn
+from trainables.torch_parameters import OPTIMISER_SPACE, completed
 from trainables.torch_training import make_deterministic, trained
 
-DEFAULT = {
-    **TRAINING,
-    "layers": 2,
-    "width": 64,
-    "taper": 1.0,
-    "activation": "relu",
-    "norm": "batch",
-    "residual": False,
-    "dropout": 0.1,
-}
+DEFAULT = ARCHITECTURES["mlp"].default
 """What one would write down before tuning anything."""
 
 
@@ -50,4 +41,4 @@ def torch_mlp(ctx: Context) -> Iterator[dict[str, float]]:
     make_deterministic(ctx.seed)
     rows = torch_inputs.table(data, ctx.train_index)
     target = torch_targets.target_of(data, ctx.train_index, ctx.device)
-    yield from trained(ctx, p, perceptron(p, rows.shape[1], target.outputs), rows, target)
+    yield from trained(ctx, p, drawn(ctx, "mlp", p, data, rows).build(), rows, target)

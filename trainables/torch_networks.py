@@ -155,6 +155,29 @@ def sequential(p: Parameters, steps: int, values: int, outputs: int) -> nn.Modul
     raise unknown("block", p["block"], BLOCKS)
 
 
+def blocks(net: nn.Module) -> list[list[nn.Parameter]]:
+    """The weights of a network of this module, block by block from the inputs on; the last block is the head.
+
+    A block is a convolution or a hidden layer with what follows it, or a layer of recurrent units or of attention, before
+    the first of which comes the embedding.
+    """
+    match net:
+        case Recurrent():
+            named = list(net.units.named_parameters())
+            layers = [[w for name, w in named if name.endswith(f"_l{at}")] for at in range(net.units.num_layers)]
+            return [*layers, list(net.head.parameters())]
+        case Attention():
+            first = [*net.embedding.parameters(), net.positions]
+            return [first, *(list(layer.parameters()) for layer in net.layers.layers), list(net.head.parameters())]
+    found: list[list[nn.Parameter]] = []
+    for part in net.children():
+        if isinstance(part, nn.Conv2d | nn.Linear | Residual):
+            found.append([])
+        if weights := list(part.parameters()):
+            found[-1] += weights
+    return found
+
+
 def activation(name: str) -> nn.Module:
     """The activation of that name.
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from trainables.torch_parameters import Parameters, unknown
+from trainables.torch_thawing import groups
 
 OPTIMISERS = ("sgd", "nesterov", "adam", "adamw", "rmsprop", "adagrad")
 SCHEDULES = ("constant", "cosine", "step", "one_cycle")
@@ -21,14 +22,16 @@ WARM = 0.01
 
 
 def optimizer(p: Parameters, net: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser that ``p`` names, over all weights of ``net``.
+    """The optimiser that ``p`` names, over all weights of ``net``, in a group for each block if ``p`` has a
+    ``layer_decay``.
 
     ``weight_decay`` is an L2 penalty, for ``adamw`` decoupled from the gradient.
 
     Raises:
         ValueError: there is none of that name.
     """
-    weights, momentum = net.parameters(), p["momentum"]
+    weights: Any = groups(net, p["layer_decay"]) if "layer_decay" in p else net.parameters()
+    momentum = p["momentum"]
     options: dict[str, Any] = {"lr": p["lr"], "weight_decay": p["weight_decay"]}
     match p["optimizer"]:
         case "sgd":
@@ -80,9 +83,9 @@ def rate(p: Parameters, trained: float, epochs: int) -> float:
 
 
 def set_rate(opt: torch.optim.Optimizer, value: float) -> None:
-    """Let all weights take their next step at this rate."""
+    """Let all weights take their next step at this rate, times the ``factor`` of their group if it has one."""
     for group in opt.param_groups:
-        group["lr"] = value
+        group["lr"] = value * group.get("factor", 1.0)
 
 
 def _between(first: float, last: float, part: float) -> float:

@@ -53,8 +53,17 @@ LEAST: Mapping[str, float] = {
     "width": 1,
     "heads": 1,
     "taper": 0.0,
+    "frozen": 0,
+    "unfreeze_every": 0,
+    "layer_decay": 1e-9,
+    "share": 1e-9,
+    "temperature": 1e-3,
+    "weight": 0.0,
 }
 """The least value of each parameter that has one."""
+
+MOST: Mapping[str, float] = {"layer_decay": 1.0, "share": 1.0, "weight": 1.0}
+"""The greatest value of each parameter that has one."""
 
 SHARES = ("momentum", "dropout", "label_smoothing")
 """Parameters in [0, 1)."""
@@ -76,6 +85,8 @@ def completed(default: Parameters, given: Parameters) -> dict[str, Any]:
             raise ValueError(f"{name} is {value!r}; give {KINDS[kind]}")
         if name in LEAST and not value >= LEAST[name]:
             raise ValueError(f"{name} is {value!r}; give {KINDS[kind]} of at least {LEAST[name]:g}")
+        if name in MOST and not value <= MOST[name]:
+            raise ValueError(f"{name} is {value!r}; give {KINDS[kind]} of at most {MOST[name]:g}")
         if name in SHARES and not 0 <= value < 1:
             raise ValueError(f"{name} is {value!r}; give a number from 0 to below 1")
     return p

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from searchd.trainable import Context, choice, loguniform, randint, trainable, uniform
 from trainables import torch_inputs, torch_targets
-from trainables.torch_networks import sequential
-from trainables.torch_parameters import OPTIMISER_SPACE, TRAINING, completed
+from trainables.torch_architectures import ARCHITECTURES, drawn
+from trainables.torch_parameters import OPTIMISER_SPACE, completed
 from trainables.torch_training import make_deterministic, trained
 
-DEFAULT = {**TRAINING, "block": "gru", "layers": 1, "width": 64, "heads": 4, "dropout": 0.1}
+DEFAULT = ARCHITECTURES["sequence"].default
 """What one would write down before tuning anything."""
 
 
@@ -37,5 +37,4 @@ def torch_sequence(ctx: Context) -> Iterator[dict[str, float]]:
     make_deterministic(ctx.seed)
     rows = torch_inputs.sequences(data, ctx.train_index)
     target = torch_targets.target_of(data, ctx.train_index, ctx.device)
-    net = sequential(p, rows.shape[1], rows.shape[2], target.outputs)
-    yield from trained(ctx, p, net, rows, target)
+    yield from trained(ctx, p, drawn(ctx, "sequence", p, data, rows).build(), rows, target)

@@ -22,6 +22,9 @@ CLASSIFICATION = {**metrics.CLASSIFICATION, "loss": "minimize", **metrics.with_t
 REGRESSION = {**metrics.REGRESSION, "loss": "minimize", **metrics.with_training("rmse")}
 """What ``Numbers`` reports."""
 
+LEAST_PROBABILITY = 1e-7
+"""Below this a probability has no logarithm worth learning; single precision resolves no less beside 1."""
+
 Artifact = Callable[[str], Path]
 """Where a file of that name belongs."""
 
@@ -60,6 +63,11 @@ class Target(Protocol):
 
     def predictions(self, given: Tensor) -> NDArray[np.float64]:
         """The network's answers as others take them: probabilities, shape (n, k), or numbers, shape (n,)."""
+        ...
+
+    def taken(self, predictions: NDArray[Any]) -> Tensor:
+        """Predictions as the network would give them, the inverse of ``predictions``: logarithms of probabilities,
+        shape (n, k), or numbers, shape (n, 1)."""
         ...
 
     def write(self, given: Tensor, rows: Tensor, artifact: Artifact) -> None:
@@ -106,6 +114,10 @@ class Classes:
         """Probabilities, shape (n, k)."""
         probabilities: NDArray[np.float64] = given.double().softmax(1).cpu().numpy()
         return probabilities
+
+    def taken(self, predictions: NDArray[Any]) -> Tensor:
+        """Logarithms, shape (n, k); a probability of 0 counts as LEAST_PROBABILITY."""
+        return torch.tensor(predictions, dtype=torch.float32).clamp_min(LEAST_PROBABILITY).log().to(self.values.device)
 
     def write(self, given: Tensor, rows: Tensor, artifact: Artifact) -> None:
         """The confusion matrix."""
@@ -157,6 +169,11 @@ class Numbers:
         """In the target's own units, shape (n,)."""
         scaled: NDArray[np.float64] = given.cpu().double().numpy()
         return scaled * self._deviation + self._mean
+
+    def taken(self, predictions: NDArray[Any]) -> Tensor:
+        """In the scale that is learnt, shape (n, 1)."""
+        scaled = (np.asarray(predictions, dtype=np.float64) - self._mean) / self._deviation
+        return torch.tensor(scaled, dtype=torch.float32, device=self.values.device)[:, None]
 
     def write(self, given: Tensor, rows: Tensor, artifact: Artifact) -> None:
         """Nothing."""

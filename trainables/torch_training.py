@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from searchd.trainable import Context, Infeasible
+from trainables.torch_inputs import Rows
 from trainables.torch_losses import Loss
 from trainables.torch_mixing import Batch, mixed
 from trainables.torch_optimisers import optimizer, rate, set_rate
 from trainables.torch_parameters import Parameters
 from trainables.torch_targets import Target
+from trainables.torch_thawing import freeze, rest
 
 PREDICTED_AT_ONCE = 1024
 """Rows of a batch without gradients: bounds memory, changes no result."""
@@ -85,6 +87,7 @@ class Training:
             Infeasible: the loss is not finite.
         """
         self.net.train()
+        rest(self.net)
         measured = torch.zeros((), device=self.inputs.device)
         total = torch.zeros((), device=self.inputs.device)
         for number, rows in enumerate(cut):
@@ -122,15 +125,19 @@ class Training:
             return self.target.answers(self.forward(inputs).float())
 
 
-def trained(ctx: Context, p: Parameters, net: nn.Module, inputs: Tensor, target: Target) -> Iterator[dict[str, float]]:
+def trained(
+    ctx: Context, p: Parameters, net: nn.Module, inputs: Tensor, target: Target, rows: Rows | None = None
+) -> Iterator[dict[str, float]]:
     """Train ``net`` and report after each epoch; keeps what a checkpoint needs, and stops when patience is spent.
 
     Args:
         ctx: The fold run.
-        p: The parameters, those of ``TRAINING`` among them.
+        p: The parameters, those of ``TRAINING`` among them, and those of ``THAWING`` if not all of it is to learn
+            alike; then it is a network of ``torch_networks``.
         net: The network.
         inputs: All rows of the dataset, shape (n, ...).
         target: What they are to give.
+        rows: Numbers of those to train on, shape (n_rows,); None means all that the fold has for it.
 
     Raises:
         Infeasible: a loss is not finite.
@@ -139,7 +146,8 @@ def trained(ctx: Context, p: Parameters, net: nn.Module, inputs: Tensor, target:
     net = net.to(ctx.device)
     forward: Any = torch.compile(net) if p["compile"] else net
     made = Training(p, net, forward, optimizer(p, net), inputs.to(ctx.device), target, target.loss(p))
-    train, valid = (torch.tensor(index, device=ctx.device) for index in (ctx.train_index, ctx.valid_index))
+    indices = (ctx.train_index if rows is None else rows, ctx.valid_index)
+    train, valid = (torch.tensor(index, device=ctx.device) for index in indices)
     patience = Patience(p["patience"])
     ctx.keep(net=net, opt=made.opt, patience=patience)
     ctx.predict(lambda rows: target.predictions(made.given(torch.tensor(rows, device=ctx.device))))
@@ -148,6 +156,8 @@ def trained(ctx: Context, p: Parameters, net: nn.Module, inputs: Tensor, target:
             return
         # Each epoch has a seed of its own, so what it draws does not depend on how often the training was paused.
         torch.manual_seed(ctx.seed + epoch)
+        if "frozen" in p:
+            freeze(net, p, epoch)
         in_training = made.epoch(_checked(batches(train, p["batch_size"]), p), epoch - 1, ctx.max_epochs)
         given = made.given(valid)
         scores = target.scores(given, valid)
