@@ -100,28 +100,28 @@ class FoldRuns:
         assert self._task.dataset is not None
         return self.cache.split(self._task.dataset, self._task.evaluation, 0, fold)
 
-    def heritage(self, *others: "FoldRuns", params: Mapping[str, Any]) -> Heritage:
-        """What a child knows of this trial, and of others of the study."""
+    def heritage(self, *others: "FoldRuns", params: Mapping[str, Any], same_rows: bool = True) -> Heritage:
+        """What a child, with these rows or with its own, knows of this trial, and of others of the study."""
         trials = tuple(ParentTrial(int(runs._trial), params, 0.5) for runs in (self, *others))
         folds = max(self._task.evaluation.folds, 1)
-        return Heritage(self._study, "", self._task.trainable, {}, folds, same_rows=True, trials=trials)
+        return Heritage(self._study, "", self._task.trainable, {}, folds, same_rows=same_rows, trials=trials)
 
     @property
     def number(self) -> int:
         """Number of the trial."""
         return int(self._trial)
 
-    def _folder(self, fold: int) -> Path:
-        return self._storage.root / f"artifacts/{self._study}/{self._trial}/0-{fold}"
+    def file(self, name: str, fold: int = 0) -> Path:
+        """Where a fold run leaves a file of that name."""
+        return self._storage.root / f"artifacts/{self._study}/{self._trial}/0-{fold}" / name
 
     def artifact(self, name: str, fold: int = 0) -> dict[str, Any]:
         """A JSON file that a fold run has left."""
-        path = self._folder(fold) / name
-        found: dict[str, Any] = json.loads(path.read_text())
+        found: dict[str, Any] = json.loads(self.file(name, fold).read_text())
         return found
 
     def confusion(self, fold: int = 0) -> dict[str, Any] | None:
         """The confusion matrix that a fold run has left, or None."""
-        path = self._folder(fold) / "confusion_matrix.json"
+        path = self.file("confusion_matrix.json", fold)
         found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
         return found
