@@ -158,8 +158,8 @@ def sequential(p: Parameters, steps: int, values: int, outputs: int) -> nn.Modul
 def blocks(net: nn.Module) -> list[list[nn.Parameter]]:
     """The weights of a network of this module, block by block from the inputs on; the last block is the head.
 
-    A block is a convolution or a hidden layer with what follows it, or a layer of recurrent units or of attention, before
-    the first of which comes the embedding.
+    A block is a convolution or a hidden layer with what follows it, or a layer of recurrent units or of attention; what
+    comes before the first layer of attention is a block too.
     """
     match net:
         case Recurrent():

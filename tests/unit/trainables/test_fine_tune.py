@@ -239,7 +239,7 @@ def test_the_rest_of_the_rows_is_not_looked_at(tmp_path: Path, low: Dataset) -> 
     one = Dataset(uri="one.npz")
     parent = trained(tmp_path, "torch_cnn", low)
     runs = child(tmp_path, parent, one)
-    train, valid = runs.rows()
+    train, _ = runs.rows()
     used = some(train, runs.cache.load(one), 0.3, (0, 1))
     images[np.setdiff1d(train, used)] = 1000.0
     np.savez(tmp_path / "two.npz", X=images, y=labels[:150])
