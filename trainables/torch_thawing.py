@@ -44,5 +44,5 @@ def rest(net: nn.Module) -> None:
     """Let frozen blocks normalise by the means that they have learnt, and leave these as they are; others are not
     touched. To be called whenever the network has been told to train."""
     for part in net.modules():
-        if isinstance(part, _BatchNorm) and not any(weight.requires_grad for weight in part.parameters()):
+        if isinstance(part, _BatchNorm) and {weight.requires_grad for weight in part.parameters()} == {False}:
             part.eval()
