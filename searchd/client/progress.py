@@ -90,6 +90,16 @@ def search_lines(study: Study, width: int) -> list[str]:
     return lines
 
 
+def tracked_lines(study: Study, width: int) -> list[str]:
+    """Where else the study appears, and what keeps it from there."""
+    lines: list[str] = []
+    for tracked in study.tracked:
+        problem = f": {one_line(tracked.problem)}" if tracked.problem else ""
+        text = f"{tracked.sink} in {tracked.place}{problem}"
+        lines += wrap(text, width, initial_indent="tracked: ", subsequent_indent="         ", break_on_hyphens=False)
+    return lines
+
+
 def _best(study: Study) -> list[str]:
     progress, parts = study.progress, []
     if progress.best is not None and len(study.objectives) == 1:

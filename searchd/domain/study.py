@@ -103,7 +103,7 @@ class StudySpec:
 
     ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies whose best
     configurations are tried first and searched around, ``precedents`` is what was read of each at creation, shape
-    (n_studies, n_trials).
+    (n_studies, n_trials). ``track`` names where it is to appear besides, such as ``tensorboard``.
     """
 
     trainable: str
@@ -123,6 +123,7 @@ class StudySpec:
     limits: tuple[Limit, ...] = ()
     warm_start: tuple[str, ...] = ()
     precedents: tuple[tuple[Precedent, ...], ...] = ()
+    track: tuple[str, ...] = ()
 
     @property
     def objective(self) -> Objective:

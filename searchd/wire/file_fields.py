@@ -23,7 +23,7 @@ from searchd.wire.file_values import (
 OUTPUT_ONLY = frozenset(
     {
         *("name", "state", "reason", "progress", "create_time", "start_time", "end_time"),
-        *("code_fingerprint", "data_fingerprint", "rungs", "other_metrics", "etag"),
+        *("code_fingerprint", "data_fingerprint", "rungs", "other_metrics", "etag", "tracked"),
     }
 )
 """Fields of a study that only the server sets."""
