@@ -1,6 +1,7 @@
 """The command export: a study as files, or where other tools look for it."""
 
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,9 @@ from searchd.cli.options import Project, StudyArgument
 from searchd.cli.output import show_line
 from searchd.client import Client, StudyHandle
 from searchd.domain.study import Study
+
+TRIALS = 100
+"""Trials in one write."""
 
 
 class Form(StrEnum):
@@ -78,9 +82,10 @@ def _shown(handle: StudyHandle, folder: Path, name: str) -> str:
     around = Surroundings((folder / name).absolute(), lambda trial: list(handle.measurements(trial)), no_links)
     sink = open_sink(name, study, around)
     try:
-        for shown in handle.trials():
-            trial = decode_trial(shown.message)
-            sink.write(News(study, (trial,), around.history(trial.number)))
+        trials = (decode_trial(shown.message) for shown in handle.trials())
+        while page := list(islice(trials, TRIALS)):
+            measured = [m for trial in page for m in around.history(trial.number)]
+            sink.write(News(study, page, measured))
         sink.write(News(study))
         return sink.place
     finally:

@@ -3,6 +3,8 @@
 It reads the store itself and talks to nobody: settings come on its standard input, whose end tells it to leave.
 """
 
+import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -10,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,7 +22,7 @@ from searchd.domain.study import Study
 from searchd.domain.trial import Trial
 from searchd.stores.connections import SqlSettings
 from searchd.stores.sql import SqlStore
-from searchd.tracking.ledger import Ledger
+from searchd.tracking.ledger import FOLDER, Ledger
 from searchd.tracking.recorder import Recorder
 from searchd.tracking.sink import History, Sink, Surroundings
 from searchd.tracking.vendors import SINKS, open_sink
@@ -33,6 +35,9 @@ LOOK_SECONDS: Final = 1.0
 
 HANGS_SECONDS: Final = 60.0
 """After so long in one write a sink is said to hang."""
+
+IDLE_SECONDS: Final = 60.0
+"""After so long without a study to follow the process leaves."""
 
 LEAVING_SECONDS: Final = 2.0
 """How long leaving waits for what is being written."""
@@ -57,11 +62,20 @@ class HostSettings:
     @property
     def tracking(self) -> Path:
         """Where sinks keep their files."""
-        return Path(self.storage) / "tracking"
+        return Path(self.storage) / FOLDER
 
     def dump(self) -> str:
         """As one line of text."""
         return json.dumps(asdict(self))
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other tracking process, such as that of a server that was killed, writes to the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Host:
@@ -78,14 +92,13 @@ class Host:
         ]
 
     def run(self) -> None:
-        """Work until standard input ends, and a moment longer."""
+        """Work until standard input ends, or there has been nothing to do for long; and a moment longer."""
         threads = [threading.Thread(target=self._keep_up, args=(r,), daemon=True) for r in self._recorders]
         threads.append(threading.Thread(target=self._look_after, daemon=True))
         for thread in threads:
             thread.start()
-        while sys.stdin.readline():
-            pass
-        self._leaving.set()
+        threading.Thread(target=self._hear, daemon=True).start()
+        self._leaving.wait()
         deadline = time.monotonic() + LEAVING_SECONDS
         for thread in threads:
             thread.join(max(deadline - time.monotonic(), 0))
@@ -102,7 +115,7 @@ class Host:
             last = self._leaving.is_set()  # one more look, since the end of a study may have just been written
             busy = False
             try:
-                if any(True for _ in self._ledger.followed(recorder.name)) and self._leads():
+                if self._ledger.any_followed(recorder.name) and self._leads():
                     busy = recorder.step()
             except (SearchdError, OSError) as error:
                 log.warning("%s cannot be kept up: %s", recorder.name, error)
@@ -114,10 +127,20 @@ class Host:
     def _leads(self) -> bool:
         return self._store.lease().holder == self._settings.holder
 
+    def _hear(self) -> None:
+        while sys.stdin.readline():
+            pass
+        self._leaving.set()
+
     def _look_after(self) -> None:
-        """Say of sinks that hang that they do."""
+        """Say of sinks that hang that they do; leave if nobody is followed, since what vendors load is large."""
         said: set[Sequence[object]] = set()
+        idle_since = time.monotonic()
         while not self._leaving.wait(LOOK_SECONDS):
+            if any(self._ledger.any_followed(recorder.name) for recorder in self._recorders):
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since > IDLE_SECONDS:
+                self._leaving.set()
             for recorder in self._recorders:
                 attending = recorder.attending
                 if attending is None or attending in said or time.monotonic() - attending[1] < HANGS_SECONDS:
@@ -134,8 +157,10 @@ def main() -> None:
     """Run the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when to leave
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    Host(HostSettings(**json.loads(sys.stdin.readline()))).run()
-    os._exit(0)  # a sink that hangs, or a vendor's thread, must not keep the process
+    settings = HostSettings(**json.loads(sys.stdin.readline()))
+    with alone(settings.tracking):
+        Host(settings).run()
+        os._exit(0)  # a sink that hangs, or a vendor's thread, must not keep the process
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from searchd.domain.study import Study, StudyName
 
+FOLDER = "tracking"
+"""Of all this in the storage."""
+
 FOLLOWED = ".followed"
 CURSORS = ".cursors"
 
@@ -56,6 +59,10 @@ class Ledger:
         """The studies that a sink is to show, by name."""
         folder = self._root / FOLLOWED / sink
         return (StudyName(str(note.relative_to(folder))) for note in sorted(folder.glob("projects/*/studies/*")))
+
+    def any_followed(self, sink: str) -> bool:
+        """Whether there are any."""
+        return any(True for _ in self.followed(sink))
 
     def cursor(self, sink: str, study: StudyName) -> Cursor | None:
         """How far a sink is; None if it has not begun, or what was noted cannot be read."""

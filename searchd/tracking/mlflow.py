@@ -4,6 +4,7 @@ Runs are found again by their tags, so nothing has to be remembered. Points carr
 which MLflow's databases know those that they already have.
 """
 
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -44,13 +45,10 @@ MOST_TAGS = 100
 LONGEST = 5000
 """Characters of a tag or parameter, below MLflow's own bounds."""
 
-_STATUS = {
-    TrialState.COMPLETED: "FINISHED",
-    TrialState.STOPPED: "FINISHED",
-    TrialState.CANCELLED: "KILLED",
-    StudyState.SUCCEEDED: "FINISHED",
-    StudyState.STOPPED: "KILLED",
-}
+_OF_TRIAL = {TrialState.COMPLETED: "FINISHED", TrialState.STOPPED: "FINISHED", TrialState.CANCELLED: "KILLED"}
+_OF_STUDY = {StudyState.SUCCEEDED: "FINISHED", StudyState.STOPPED: "KILLED"}
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
 
 
 def open_sink(study: Study, around: Surroundings) -> "MlflowSink":
@@ -71,12 +69,13 @@ class MlflowSink:
         if not given:
             around.folder.mkdir(parents=True, exist_ok=True)
         uri = given or f"sqlite:///{around.folder.absolute() / 'mlflow.db'}"
-        self._place = _public(uri)
+        self._place = public(uri)
         self._client = MlflowClient(uri)
         files = None if given else (around.folder.absolute() / "artifacts").as_uri()
         self._experiment = self._experiment_of(f"searchd/{project_of(study)}", files)
         self._runs: dict[TrialNumber | None, str | None] = {}
         self._shown: dict[TrialNumber, Trial] = {}
+        self._ended: Study | None = None
 
     @property
     def place(self) -> str:
@@ -100,8 +99,9 @@ class MlflowSink:
             )
         for number, metrics in points.items():
             self._log(self._known(study, number), metrics)
-        if study.state.ended:
+        if study.state.ended and study != self._ended:
             self._end(study)
+            self._ended = study
 
     def close(self) -> None:
         """Nothing is held that needs closing."""
@@ -140,7 +140,7 @@ class MlflowSink:
             said = {"searchd.checkpoints": "forgotten when the trial ended", **_tags(facts_of(study, trial))}
             said |= _tags(self._around.links(trial))
             self._client.log_batch(run, tags=_as_tags(said))
-            self._client.set_terminated(run, _STATUS.get(trial.state, "FAILED"), _millis(trial.ended_at))
+            self._client.set_terminated(run, _OF_TRIAL.get(trial.state, "FAILED"), _millis(trial.ended_at))
 
     def _begun(self, study: Study, trial: Trial) -> str | None:
         """A new run for a trial; None if its run has been deleted by hand."""
@@ -181,14 +181,14 @@ class MlflowSink:
         at = _millis(study.ended_at)
         self._log(run, [Metric(name, value, at, 0) for name, value in results(study).items()])
         self._client.log_batch(run, tags=_as_tags({**_tags(facts_of_study(study)), **_labels(study)}))
-        self._client.set_terminated(run, _STATUS.get(study.state, "FAILED"), at)
+        self._client.set_terminated(run, _OF_STUDY.get(study.state, "FAILED"), at)
 
 
 def _writable(run: Run) -> str | None:
     return str(run.info.run_id) if run.info.lifecycle_stage == "active" else None
 
 
-def _public(uri: str) -> str:
+def public(uri: str) -> str:
     """The URI without user and password."""
     parts = urlsplit(uri)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri

@@ -61,23 +61,27 @@ class TrackerProcess:
     def _keep(self) -> None:
         wanted = self._left_over()
         while True:
-            if wanted and (self._child is None or self._child.poll() is not None):
+            if self._child is not None and self._child.poll() is not None:
+                if self._child.returncode != 0:
+                    log.warning("the tracking process ended unexpectedly (exit status %s)", self._child.returncode)
+                self._child, wanted = None, self._left_over()
+            if wanted and self._child is None:
                 self._start()
             try:
-                study = self._inbox.get(timeout=REST_SECONDS if self._child else None)
+                study = self._inbox.get(timeout=REST_SECONDS if wanted else None)
             except queue.Empty:
                 continue
             if study is None:
                 break
-            wanted = True
             self._note(study)
+            wanted = True
         if self._child is not None:
             _end(self._child)
 
     def _left_over(self) -> bool:
         """Whether anything was left to be shown when the last server ended."""
         try:
-            return any(True for sink in SINKS for _ in self._ledger.followed(sink))
+            return any(map(self._ledger.any_followed, SINKS))
         except OSError as error:
             log.warning("tracking cannot be resumed: %s", error)
             return False
@@ -90,8 +94,6 @@ class TrackerProcess:
             log.warning("%s cannot be tracked: %s", study.name, error)
 
     def _start(self) -> None:
-        if self._child is not None:
-            log.warning("the tracking process ended unexpectedly (exit status %s)", self._child.returncode)
         package_root = str(Path(searchd.__file__).parent.parent)
         path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
         try:

@@ -92,6 +92,8 @@ class Recorder:
         if cursor is None or cursor.born != born(study):
             self._close(following)
             cursor = Cursor(born(study), 0, str(self._ledger.folder(self.name)))
+        elif following.sink is None and cursor.revision > self._store.revision():
+            cursor = replace(cursor, revision=0)  # of a store that was put back since
         nothing = True
         try:
             for news, revision in self._news(study, cursor):

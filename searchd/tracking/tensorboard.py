@@ -57,7 +57,7 @@ class TensorBoardSink:
         self._folder = around.folder / project_of(study) / title(study)
         self._runs: dict[Path, _Run] = {}
         self._shown: dict[int, Trial] = {}
-        self._begun = False
+        self._told: Study | None = None
 
     @property
     def place(self) -> str:
@@ -74,9 +74,9 @@ class TensorBoardSink:
             self._trial(news.study, trial)
         for measurement in news.measurements:
             self._measurement(news.study, measurement)
-        if news.study.state.ended or not self._begun:
+        if self._told is None or (news.study.state.ended and news.study != self._told):
             self._study(news.study)
-            self._begun = True
+            self._told = news.study
         for run in self._runs.values():
             run.flush()
 

@@ -7,6 +7,7 @@ there whole, and once, whatever happened before.
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import wandb
@@ -30,7 +31,7 @@ from searchd.tracking.sink import (
 
 LONGEST_TAG = 64
 
-_FAILED = (TrialState.FAILED, TrialState.INFEASIBLE, StudyState.FAILED)
+_FAILED = (TrialState.FAILED, TrialState.INFEASIBLE)
 
 
 def open_sink(study: Study, around: Surroundings) -> "WandbSink":
@@ -47,6 +48,7 @@ class WandbSink:
         self._project = project_of(study)
         self._mode = os.environ.get("WANDB_MODE", "offline")
         self._shown: set[TrialNumber] = set()
+        self._ended: Study | None = None
 
     @property
     def place(self) -> str:
@@ -60,19 +62,24 @@ class WandbSink:
             wandb.Error: they refuse, or cannot be reached.
             OSError: a file cannot be written.
         """
-        for trial in news.trials:
-            if trial.state.ended and trial.number not in self._shown:
-                self._trial(news.study, trial)
-                self._shown.add(trial.number)
-        if news.study.state.ended:
+        ended = [t for t in news.trials if t.state.ended and t.number not in self._shown]
+        for trial in ended:
+            self._trial(news.study, trial)
+            self._shown.add(trial.number)
+        over = news.study.state.ended and news.study != self._ended
+        if over:
             self._study(news.study)
+            self._ended = news.study
+        if ended or over:
+            wandb.teardown()  # a run that has been finished is still being written by another process of theirs
 
     def close(self) -> None:
         """Nothing is open between two news."""
 
     def _trial(self, study: Study, trial: Trial) -> None:
         said = {**facts_of(study, trial), **self._around.links(trial)}
-        with self._run(study, trial.number, f"trial {trial.number}", trial.origin.value) as run:
+        began = trial.started_at or trial.created_at
+        with self._run(study, trial.number, f"trial {trial.number}", trial.origin.value, began) as run:
             run.config.update({**parameters(study, trial), "searchd": said, "labels": dict(study.spec.labels)})
             run.define_metric("epoch", hidden=True)
             run.define_metric("*", step_metric="epoch")
@@ -93,12 +100,12 @@ class WandbSink:
         return (rows[epoch] for epoch in sorted(rows))
 
     def _study(self, study: Study) -> None:
-        with self._run(study, None, title(study), "study") as run:
+        with self._run(study, None, title(study), "study", study.created_at) as run:
             run.config.update({**facts_of_study(study), "labels": dict(study.spec.labels), "file": study_file(study)})
             run.summary.update(results(study))
-            run.finish(exit_code=int(study.state in _FAILED))
+            run.finish(exit_code=int(study.state is StudyState.FAILED))
 
-    def _run(self, study: Study, number: TrialNumber | None, name: str, kind: str) -> Any:  # untyped as they have it
+    def _run(self, study: Study, number: TrialNumber | None, name: str, kind: str, began: datetime) -> Any:
         """A new run in place of one of the same id that may be there, perhaps in part."""
         run_id = key(study, number)
         self._around.folder.mkdir(parents=True, exist_ok=True)
@@ -120,6 +127,7 @@ class WandbSink:
                 symlink=False,
                 disable_git=True,
                 disable_code=True,
+                x_start_time=began.timestamp(),
                 x_disable_stats=True,  # the figures would be those of this machine now, not of the training
                 x_disable_meta=True,
             ),

@@ -141,6 +141,7 @@ specs = st.builds(
         st.builds(Limit, names, at_most=numbers) | st.builds(Limit, names, at_least=numbers), max_size=2
     ).map(tuple),
     warm_start=st.lists(names, max_size=2).map(tuple),
+    track=st.lists(names, max_size=2).map(tuple),
     space=spaces(),
     dataset=st.none() | datasets,
     fixed=parameters,
