@@ -100,7 +100,9 @@ def key(study: Study, trial: TrialNumber | None = None) -> str:
 
 
 def fold_title(study: Study, repeat: int, fold: int) -> str:
-    """How a fold is called beside the others of its trial."""
+    """How a fold is called beside the others of its trial; rows that were set aside are the fold -1."""
+    if fold < 0:
+        return "test"
     return f"fold-{repeat}.{fold}" if study.spec.evaluation.repeats > 1 or repeat else f"fold-{fold}"
 
 
