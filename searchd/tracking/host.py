@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from searchd.domain.errors import SearchdError
-from searchd.domain.study import Study
+from searchd.domain.study import Study, StudyName
 from searchd.domain.trial import Trial
 from searchd.stores.connections import SqlSettings
 from searchd.stores.sql import SqlStore
@@ -143,14 +143,20 @@ class Host:
                 self._leaving.set()
             for recorder in self._recorders:
                 attending = recorder.attending
-                if attending is None or attending in said or time.monotonic() - attending[1] < HANGS_SECONDS:
-                    continue
-                said.add(attending)
-                problem = f"has not answered for {HANGS_SECONDS:g} s"
-                log.warning("%s does not get into %s: %s", attending[0], recorder.name, problem)
-                cursor = self._ledger.cursor(recorder.name, attending[0])
-                if cursor is not None:
-                    self._ledger.save(recorder.name, attending[0], replace(cursor, problem=problem))
+                if attending is not None and attending not in said and self._hangs(recorder, *attending):
+                    said.add(attending)
+
+    def _hangs(self, recorder: Recorder, study: StudyName, since: float) -> bool:
+        """Whether a sink hangs, of which it is then said."""
+        if time.monotonic() - since < HANGS_SECONDS:
+            return False
+        cursor = self._ledger.cursor(recorder.name, study)
+        if cursor is None:  # it hangs elsewhere, or not yet
+            return False
+        problem = f"has not answered for {HANGS_SECONDS:g} s"
+        log.warning("%s does not get into %s: %s", study, recorder.name, problem)
+        self._ledger.save(recorder.name, study, replace(cursor, problem=problem))
+        return True
 
 
 def main() -> None:

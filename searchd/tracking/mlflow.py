@@ -121,10 +121,10 @@ class MlflowSink:
         if None not in self._runs and (found := self._found(study, None)):
             self._runs[None] = _writable(found)
         if None not in self._runs:
-            tags = {KEY: key(study), **_tags(facts_of_study(study)), **_labels(study)}
+            tags = {KEY: key(study), "mlflow.note.content": f"```yaml\n{study_file(study)[: LONGEST - 20]}\n```"}
+            tags |= {**_tags(facts_of_study(study)), **_labels(study)}
             run = self._client.create_run(self._experiment, _millis(study.created_at), _cut(tags), title(study))
             self._runs[None] = str(run.info.run_id)
-            self._client.log_text(run.info.run_id, study_file(study), "study.yaml")
         return self._runs[None]
 
     def _trial(self, study: Study, trial: Trial) -> None:

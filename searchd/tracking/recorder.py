@@ -92,6 +92,7 @@ class Recorder:
         if cursor is None or cursor.born != born(study):
             self._close(following)
             cursor = Cursor(born(study), 0, str(self._ledger.folder(self.name)))
+            self._ledger.save(self.name, name, cursor)
         elif following.sink is None and cursor.revision > self._store.revision():
             cursor = replace(cursor, revision=0)  # of a store that was put back since
         nothing = True

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from searchd.domain.errors import StoreUnavailable
-from searchd.domain.facts import Fact, MeasurementAdded, StudyDeleted, StudyPut, TrialPut
+from searchd.domain.facts import Event, Fact, MeasurementAdded, StudyDeleted, StudyPut, TrialPut
 from searchd.domain.study import Study, StudyName
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.stores.memory import MemoryStore
@@ -293,7 +293,7 @@ def test_history_is_the_stores(world: World) -> None:
 class Mute(MemoryStore):
     """A store that cannot be read."""
 
-    def events(self, after: int, study: object, limit: int) -> Sequence[object]:  # type: ignore[override]
+    def events(self, after: int, study: StudyName | None, limit: int) -> Sequence[Event]:
         """Refuse."""
         raise StoreUnavailable("gone")
 

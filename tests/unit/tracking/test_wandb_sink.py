@@ -82,7 +82,7 @@ def _records(file: Path) -> Iterator[Any]:
         whole += raw[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):  # the whole of a record, or its last part
-            record = wandb_internal_pb2.Record()
+            record: Any = wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # made when it is loaded
             record.ParseFromString(whole)
             yield record
             whole = b""
