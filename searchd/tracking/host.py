@@ -12,13 +12,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from searchd.domain.errors import SearchdError
-from searchd.domain.study import Study, StudyName
+from searchd.domain.study import Study
 from searchd.domain.trial import Trial
 from searchd.stores.connections import SqlSettings
 from searchd.stores.sql import SqlStore
@@ -134,29 +134,17 @@ class Host:
 
     def _look_after(self) -> None:
         """Say of sinks that hang that they do; leave if nobody is followed, since what vendors load is large."""
-        said: set[Sequence[object]] = set()
         idle_since = time.monotonic()
         while not self._leaving.wait(LOOK_SECONDS):
-            if any(self._ledger.any_followed(recorder.name) for recorder in self._recorders):
-                idle_since = time.monotonic()
-            elif time.monotonic() - idle_since > IDLE_SECONDS:
-                self._leaving.set()
-            for recorder in self._recorders:
-                attending = recorder.attending
-                if attending is not None and attending not in said and self._hangs(recorder, *attending):
-                    said.add(attending)
-
-    def _hangs(self, recorder: Recorder, study: StudyName, since: float) -> bool:
-        """Whether a sink hangs, of which it is then said."""
-        if time.monotonic() - since < HANGS_SECONDS:
-            return False
-        cursor = self._ledger.cursor(recorder.name, study)
-        if cursor is None:  # it hangs elsewhere, or not yet
-            return False
-        problem = f"has not answered for {HANGS_SECONDS:g} s"
-        log.warning("%s does not get into %s: %s", study, recorder.name, problem)
-        self._ledger.save(recorder.name, study, replace(cursor, problem=problem))
-        return True
+            try:
+                if any(self._ledger.any_followed(recorder.name) for recorder in self._recorders):
+                    idle_since = time.monotonic()
+                elif time.monotonic() - idle_since > IDLE_SECONDS:
+                    self._leaving.set()
+                for recorder in self._recorders:
+                    recorder.complain(HANGS_SECONDS)
+            except OSError as error:
+                log.warning("what tracking remembers cannot be reached: %s", error)
 
 
 def main() -> None:

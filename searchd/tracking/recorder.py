@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -42,7 +43,7 @@ class Recorder:
     """Shows all followed studies in one sink, each page of their logs once; or again, if it is not certain that it was
     shown.
 
-    Used by one thread, since a sink that hangs keeps it for ever; ``attending`` may be read by others.
+    Used by one thread, since a sink that hangs keeps it for ever; others may only ``complain``.
     """
 
     def __init__(
@@ -63,8 +64,8 @@ class Recorder:
         self._open_sink = open_sink
         self._seconds = seconds
         self._following: dict[StudyName, _Following] = {}
-        self.attending: tuple[StudyName, float] | None = None
-        """The study that is being dealt with, and since when; None between two."""
+        self._attending: tuple[StudyName, float] | None = None  # and since when; None between two studies
+        self._noting = threading.Lock()
 
     def step(self) -> bool:
         """Show each followed study one page of what it has not been shown; whether there was anything.
@@ -77,10 +78,27 @@ class Recorder:
         for study in list(self._ledger.followed(self.name)):
             following = self._following.setdefault(study, _Following())
             if following.again <= self._seconds():
-                self.attending = (study, self._seconds())
-                busy |= self._attend(study, following)
-                self.attending = None
+                self._attending = (study, self._seconds())
+                try:
+                    busy |= self._attend(study, following)
+                finally:
+                    self._attending = None
         return busy
+
+    def complain(self, seconds: float) -> None:
+        """If the sink has been at it for that long without an answer, note that it hangs.
+
+        Raises:
+            OSError: the ledger cannot be written.
+        """
+        with self._noting:
+            attending = self._attending
+            if attending is None or self._seconds() - attending[1] < seconds:
+                return
+            cursor, problem = self._ledger.cursor(self.name, attending[0]), f"has not answered for {seconds:g} s"
+            if cursor is not None and cursor.problem != problem:
+                log.warning("%s does not get into %s: %s", attending[0], self.name, problem)
+                self._ledger.save(self.name, attending[0], replace(cursor, problem=problem))
 
     def _attend(self, name: StudyName, following: _Following) -> bool:
         """Show a study one page; whether there was one."""
@@ -92,7 +110,7 @@ class Recorder:
         if cursor is None or cursor.born != born(study):
             self._close(following)
             cursor = Cursor(born(study), 0, str(self._ledger.folder(self.name)))
-            self._ledger.save(self.name, name, cursor)
+            self._save(name, cursor)
         elif following.sink is None and cursor.revision > self._store.revision():
             cursor = replace(cursor, revision=0)  # of a store that was put back since
         nothing = True
@@ -121,15 +139,20 @@ class Recorder:
         following.sink.write(news)
         following.failures = 0
         cursor = replace(cursor, place=following.sink.place)
-        self._ledger.save(self.name, name, cursor)
+        self._save(name, cursor)
         return cursor
+
+    def _save(self, name: StudyName, cursor: Cursor) -> None:
+        with self._noting:
+            self._ledger.save(self.name, name, cursor)
+            self._attending = (name, self._seconds())  # whoever has answered does not hang
 
     def _failed(self, name: StudyName, following: _Following, cursor: Cursor, error: Exception) -> None:
         """Try again later, with another sink, what is not certain to have been shown."""
         problem = (str(error).strip() or type(error).__name__).splitlines()[0]
         if problem != cursor.problem:
             log.warning("%s does not get into %s: %s", name, self.name, problem)
-        self._ledger.save(self.name, name, replace(cursor, problem=problem))
+        self._save(name, replace(cursor, problem=problem))
         self._close(following)
         following.again = self._seconds() + min(2.0**following.failures, LONGEST_PAUSE)
         following.failures = min(following.failures + 1, 10)
