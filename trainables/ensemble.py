@@ -14,8 +14,11 @@ from trainables.tabular import unknown
 GREEDY = {"method": ["greedy"]}
 METHODS = "voting, averaging, greedy or stacking"
 
-DEFAULT = {"method": "greedy", "members": 25, "steps": 50, "bags": 10, "bag_share": 0.5, "strength": 1.0}
-"""What won in most comparisons of the paper on ensemble selection."""
+DEFAULT = {"method": "greedy", "members": 25, "steps": 50, "bags": 10, "bag_share": 0.5}
+"""Bagged ensemble selection, by which overfitting to few rows is contained."""
+
+UNSEARCHED = {**DEFAULT, "strength": 1.0}
+"""Values of parameters that a study neither searches nor fixes."""
 
 
 @trainable(
@@ -46,7 +49,7 @@ def ensemble(ctx: Context) -> Iterator[dict[str, float]]:
     the cross-entropy, or the squared error as a share of the training target's variance; ``parent_loss`` that of the
     parent trial alone, and ``gain`` by how much the ensemble is better in accuracy, or in root mean squared error.
     """
-    p = {**DEFAULT, **ctx.params}
+    p = {**UNSEARCHED, **ctx.params}
     data, train, valid = ctx.dataset(), ctx.train_index, ctx.valid_index
     members = ctx.parents[: p["members"]]
     classes = data.task == "classification"

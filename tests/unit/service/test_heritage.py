@@ -76,7 +76,7 @@ def test_the_best_comes_first_unless_another_is_named() -> None:
     assert [t.number for t in best.heritage.trials] == [2, 3, 1]
     assert [t.number for t in named.heritage.trials] == [1, 2, 3]
     assert best.heritage.trials[0] == ParentTrial(2, trial().parameters, 0.95)
-    assert best.remarks == ("builds on trial 2 of old (0.95) and knows 2 others",)
+    assert best.remarks == ("builds on trial 2 of old (0.95) and knows 2 more trials",)
 
 
 def test_only_whole_trials_count() -> None:
