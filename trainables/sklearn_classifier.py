@@ -17,6 +17,7 @@ DEFAULT = {
     "linear_penalty": "l2",
     "linear_c": 1.0,
     "class_weight": "none",
+    "svm_probabilities": False,
 }
 """Logistic regression on standardised columns: what one would try first."""
 

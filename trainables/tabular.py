@@ -39,12 +39,17 @@ SPACE: Mapping[str, ParameterSpec] = {
 }
 """What a study may choose before the model."""
 
-DEFAULT = {"impute": "median", "scaler": "standard", "selection": "none", "extraction": "none"}
-"""Standardised columns as they are: what one would try first."""
+DEFAULT = {
+    "impute": "median",
+    "categories": "onehot",
+    "scaler": "standard",
+    "selection": "none",
+    "extraction": "none",
+}
+"""Standardised columns as they are: what one would try first. ``categories`` is not searched and can be fixed."""
 
 UNSEARCHED = {
     **DEFAULT,
-    "categories": "onehot",
     "selection_share": 0.5,
     "pca_variance": 0.95,
     "kernel_pca_components": 16,
