@@ -41,7 +41,7 @@ def sklearn_classifier(ctx: Context) -> Iterator[dict[str, float]]:
     rows, held = tabular.rows_of(data, train), tabular.rows_of(data, valid)
     for _ in ctx.epochs():
         predictor = tabular_models.classifier(p, ctx.seed, len(rows))
-        model = tabular.fitted(p, ctx.seed, rows, codes, data, predictor, _weights(p, codes))
+        model = tabular.fitted(p, ctx.seed, rows, codes, data, predictor, row_weights(p, codes))
         with tabular.one_quiet_thread():
             seen = known[model.predict(rows)]
             predicted = known[model.predict(held)]
@@ -69,7 +69,7 @@ def _present(ctx: Context, codes: NDArray[Any], classes: Sequence[Any]) -> tuple
     return known, positions
 
 
-def _weights(p: Mapping[str, Any], codes: NDArray[Any]) -> NDArray[np.float64] | None:
+def row_weights(p: Mapping[str, Any], codes: NDArray[Any]) -> NDArray[np.float64] | None:
     """Weights that make all classes count the same, shape (n,), or None for equal ones.
 
     Raises:

@@ -6,21 +6,22 @@ from typing import Any
 
 import pytest
 
+import trainables.sklearn_classifier
+import trainables.sklearn_regressor  # noqa: F401  (both are registered)
 from searchd.cli.proposal import METRICS, Kind, Proposal, Wishes, propose, read_kind
 from searchd.datasets.profile import Profile, TargetProfile
+from searchd.domain.card import Card
 from searchd.domain.errors import InvalidStudy
 from searchd.domain.evaluation import Split
 from searchd.service.definition import Surroundings, define
+from searchd.trainable import registered
 from searchd.wire.drafts import decode_draft
 from searchd.wire.study_file import study_from_mapping
-from searchd.worker.card_json import card_from_json
-from searchd.worker.cards import read_cards
 
 CARDS = {
-    card.name: card
-    for card in map(
-        card_from_json, read_cards(["trainables.sklearn_classifier", "trainables.sklearn_regressor"])["cards"]
-    )
+    name: Card(name, "", found.form, found.metrics, found.space, found.default, True, True, "code")
+    for name, found in registered().items()
+    if name in ("sklearn_classifier", "sklearn_regressor")
 }
 WISHES = Wishes(timedelta(minutes=10))
 
