@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -78,6 +78,13 @@ class FoldHost:
     def artifact(self, name: str) -> Path:
         """In a folder that all share."""
         return self._folder / name
+
+    def predict(self, predictions: object) -> None:
+        """No study builds on this one."""
+
+    def parents(self) -> Sequence[Any]:
+        """There is none."""
+        return ()
 
 
 def searchd(task: Task, trials: int) -> Found:
