@@ -45,8 +45,10 @@ DEFAULT = {
     "scaler": "standard",
     "selection": "none",
     "extraction": "none",
+    "by": "",
+    "explain": False,
 }
-"""Standardised columns as they are: what one would try first. ``categories`` is not searched and can be fixed."""
+"""Standardised columns as they are: what one would try first; also what is not searched, but can be fixed."""
 
 UNSEARCHED = {
     **DEFAULT,

@@ -20,7 +20,7 @@ from functools import cache
 import numpy as np
 
 from benchmarks.recipes.tabular_arms import Found, optuna_search, randomized, searchd
-from benchmarks.recipes.tabular_tasks import DATASETS, DEFAULTS, FOLDS, task, test_score
+from benchmarks.recipes.tabular_tasks import DATASETS, DEFAULTS, FOLDS, held_out_score, task
 from benchmarks.report import Figure, Ratio
 from benchmarks.search.confirmation import interval
 from benchmarks.search.processes import processes
@@ -70,8 +70,8 @@ def played(name: str, seed: int, trials: int) -> Outcome:
         "RandomizedSearchCV": randomized(of, trials),
         "Optuna": optuna_search(of, trials),
     }
-    test = {arm: test_score(of, result.configuration) for arm, result in found.items()}
-    return Outcome(name, found, {**test, "default": test_score(of, DEFAULTS[of.trainable])})
+    test = {arm: held_out_score(of, result.configuration) for arm, result in found.items()}
+    return Outcome(name, found, {**test, "default": held_out_score(of, DEFAULTS[of.trainable])})
 
 
 @cache

@@ -3,8 +3,10 @@
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -100,10 +102,11 @@ def searchd(task: Task, trials: int) -> Found:
             host = FoldHost(task, segment.fold, Path(folder))
             context = Context(segment.parameters, 0, segment.fold, seed, "cpu", 1, host)
             start = time.process_time()
-            try:
-                metrics: Mapping[str, float] = next(found.target(context))
-            except Infeasible:
-                metrics = {task.metric: float("nan")}
+            with redirect_stdout(StringIO()):  # a trial's log
+                try:
+                    metrics: Mapping[str, float] = next(found.target(context))
+                except Infeasible:
+                    metrics = {task.metric: float("nan")}
             yield Epoch(metrics, timedelta(seconds=time.process_time() - start))
 
         card = Card(found.name, "", Form.GENERATOR, found.metrics, found.space, found.default, True, True, "code")

@@ -124,7 +124,7 @@ class Configured(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         return predicted
 
 
-def test_score(of: Task, configuration: Mapping[str, Any]) -> float:
+def held_out_score(of: Task, configuration: Mapping[str, Any]) -> float:
     """What a configuration, fitted to all rows that searches see, scores on the others, in points."""
     fitted = Configured(configuration, of.trainable, of.data, of.seed).fit(of.data.table, of.data.y)
     return 100 * of.score(of.y_test, fitted.predict(of.x_test))
