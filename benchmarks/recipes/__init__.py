@@ -5,7 +5,7 @@ import textwrap
 
 from benchmarks.report import WIDTH, Figure, Ratio, Report
 
-SECTIONS = ("tabular",)
+SECTIONS = ("tabular", "ensembles")
 """Modules of this package with ``measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]``."""
 
 

@@ -66,8 +66,8 @@ def auto(
         return
     show_line("")
     try:
-        with interruptible(), _server(address, file, data_dir) as client:
-            _run(client.create_study(proposal.study, study_id=study_id), wishes.time)
+        with interruptible(), _server(address, file, data_dir) as (client, lasting):
+            _run(client.create_study(proposal.study, study_id=study_id), wishes.time, lasting)
     except Interrupted as interrupted:
         raise typer.Exit(128 + interrupted.signum) from None
 
@@ -125,8 +125,8 @@ def _study_file(proposal: "Proposal", study_id: str) -> str:
 
 
 @contextmanager
-def _server(address: str | None, file: Path, data_dir: Path | None) -> Iterator[Client]:
-    """A client of the server that answers, or else of one that lives as long as this context."""
+def _server(address: str | None, file: Path, data_dir: Path | None) -> Iterator[tuple[Client, bool]]:
+    """A client of the server that answers, or else of one that lives as long as this context; and whether it lasts."""
     from searchd.cli.child_server import child_server, kept_or_passing
     from searchd.cli.shutdown import end_everything
 
@@ -136,7 +136,7 @@ def _server(address: str | None, file: Path, data_dir: Path | None) -> Iterator[
         except ServerUnreachable:
             show_line(f"no server answers at {client.address}: starting one, and a local Ray")
         else:
-            yield client
+            yield client, True
             return
     root = ("--data-root", str(file.absolute().parent))
     with (
@@ -144,10 +144,10 @@ def _server(address: str | None, file: Path, data_dir: Path | None) -> Iterator[
         child_server(directory, root, end_everything) as started,
         Client(started) as client,
     ):
-        yield client
+        yield client, False
 
 
-def _run(handle: StudyHandle, time: timedelta) -> None:
+def _run(handle: StudyHandle, time: timedelta, lasting: bool) -> None:
     from searchd.cli.proposal import SEARCHING
 
     show_line(handle.name)
@@ -157,7 +157,8 @@ def _run(handle: StudyHandle, time: timedelta) -> None:
     try:
         study, found = see_through(handle)
     except KeyboardInterrupt:
-        show_line(f"left {handle.name} as it is; while its server runs, it ends when its time is over")
+        if lasting:
+            show_line(f"{handle.name} goes on until its time is over, without confirmation; `searchd stop` ends it")
         raise
     finally:
         closing.cancel()

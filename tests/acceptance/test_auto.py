@@ -65,3 +65,25 @@ def test_a_search_that_is_closed_is_confirmed(shared_server: Server) -> None:
         assert handle.best().confirmed is not None
         close_search(handle)
         assert handle.get().state is StudyState.SUCCEEDED
+
+
+def test_groups_can_be_limited(shared_server: Server) -> None:
+    """A study may go by the worst group and limit the gap between groups; each trial has the figures."""
+    with shared_server.client() as client:
+        handle = client.create_study(
+            study_id="fair",
+            trainable="sklearn_classifier",
+            dataset={"builtin": "digits", "drop": ["pixel_0_0"]},
+            fixed={"classifier": "naive_bayes", "by": "pixel_7_3", "explain": False},
+            search={"algorithm": "random"},
+            objectives=[{"metric": "worst_group_accuracy", "goal": "maximize"}],
+            constraints=[
+                {"metric": "group_gap", "at_most": 1.0},
+                {"metric": "accuracy[pixel_7_3=16]", "at_least": 0.1},
+            ],
+            evaluation={"folds": 2},
+            budget={"trials": 2},
+        )
+        assert handle.wait(progress=False).state is StudyState.SUCCEEDED
+        metrics = handle.measurements(1)[0].metrics
+        assert metrics["worst_group_accuracy"] == min(v for name, v in metrics.items() if name.startswith("accuracy["))

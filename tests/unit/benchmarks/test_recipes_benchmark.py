@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from benchmarks import recipes
-from benchmarks.recipes.tabular import DATASETS, Outcome, figures, ratios
+from benchmarks.recipes.tabular import Outcome, figures, ratios
 from benchmarks.recipes.tabular_arms import Drawn, Found, optuna_search, randomized, searchd, suggested
-from benchmarks.recipes.tabular_tasks import DEFAULTS, FOLDS, held_out_score, task
+from benchmarks.recipes.tabular_tasks import DATASETS, DEFAULTS, FOLDS, held_out_score, task
 from searchd.trainable import registered
 
 
