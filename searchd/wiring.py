@@ -37,6 +37,7 @@ from searchd.service.watch import Watches
 from searchd.stores.sql import SqlStore
 from searchd.worker.catalog import SubprocessCatalog
 from searchd.worker.checkpoint_store import checkpoint_store
+from searchd.worker.code_catalog import CodeCatalog
 from searchd.worker.files import Storage
 
 log = logging.getLogger(__name__)
@@ -122,14 +123,15 @@ class _Server:
         self._loop = Loop(self._store, make_scheduler, clock, settings.loop, holder)
         self._catalog = SubprocessCatalog(settings.trainables, settings.search_path, installed=True)
         datasets = DatasetCache(settings.cache, settings.data_roots)
+        code = CodeCatalog(settings.storage, clock, settings.search_path) if settings.takes_code else None
         limits = settings.limits
         services = Services(
-            studies=Studies(self._store, self._loop, self._catalog, datasets, clock, vendor_violations),
+            studies=Studies(self._store, self._loop, self._catalog, datasets, clock, vendor_violations, code),
             watches=Watches(self._store, self._loop, clock, limits.max_watches),
             trials=Trials(self._store, Storage(settings.storage)),
             leaderboards=Leaderboards(self._store),
             insight=Insight(self._store, ImportanceProcess()),
-            trainables=Trainables(self._catalog),
+            trainables=Trainables(self._catalog, code),
             system=System(self._loop, __version__, limits),
         )
         self._rpc = RpcServer(services, settings.rpc)

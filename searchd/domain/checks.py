@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 
+from searchd.domain.code import code_violations
 from searchd.domain.constraints import constraint_violations, nothing_left, with_fixed
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
@@ -77,6 +78,7 @@ def draft_violations(draft: StudyDraft) -> Iterator[Violation]:
     yield from budget_violations(draft.budget)
     yield from _retry_violations(draft.retry)
     yield from label_violations(draft.labels)
+    yield from code_violations(draft.code_id)
 
 
 def configuration_violations(spec: StudySpec, parameters: Parameters) -> Iterator[Violation]:

@@ -48,6 +48,7 @@ class StudyDraft:
     labels: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
     warm_start: tuple[str, ...] = ()
+    code_id: str = ""
     limits_at: tuple[int, ...] = field(default=(), compare=False)
     expressions_at: tuple[int, ...] = field(default=(), compare=False)
 

@@ -103,7 +103,8 @@ class StudySpec:
 
     ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies whose best
     configurations are tried first and searched around, ``precedents`` is what was read of each at creation, shape
-    (n_studies, n_trials).
+    (n_studies, n_trials). ``code_id`` is that of the uploaded code which registers the trainable; empty for one that
+    the server knows by itself.
     """
 
     trainable: str
@@ -123,6 +124,7 @@ class StudySpec:
     limits: tuple[Limit, ...] = ()
     warm_start: tuple[str, ...] = ()
     precedents: tuple[tuple[Precedent, ...], ...] = ()
+    code_id: str = ""
 
     @property
     def objective(self) -> Objective:

@@ -63,6 +63,7 @@ def decode_draft(study: study_pb2.Study) -> tuple[StudyDraft, tuple[Violation, .
         labels=dict(sorted(study.labels.items())),
         limits=tuple(limits.values()),
         warm_start=tuple(study.warm_start),
+        code_id=study.code_id,
         limits_at=tuple(limits),
         expressions_at=tuple(expressions),
     )

@@ -8,7 +8,7 @@ from searchd.domain.errors import SearchdError
 from searchd.domain.trial import FoldRunKey
 from searchd.ports.engine import Ended, PoolKey, Report, WorkerId
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 """Version of the calls between engine and worker; a worker that speaks another one is emptied and retired."""
 
 
@@ -19,7 +19,7 @@ class WorkerSettings:
     Attributes:
         worker: Its id.
         pool: The pool it belongs to; with GPUs among the resources, trainables get ``device`` cuda.
-        modules: Modules that register trainables.
+        modules: Modules that register trainables; if the pool has uploaded code, those of its folder.
         search_path: Folders in which to look for modules before the usual ones.
         storage: Root of logs and artifacts.
         grace: Without any exchange for so long, the worker saves and ends.
