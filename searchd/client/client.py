@@ -15,15 +15,15 @@ from searchd.client.cluster import (
     read_server_info,
     read_trainable,
 )
-from searchd.client.code import packed
+from searchd.client.code import packed, refuse_while_imported
 from searchd.client.connection import Backoff, Connection
 from searchd.client.handle import PAGE_SIZE, StudyHandle
 from searchd.client.names import full_study_name, project_name
 from searchd.client.rows import study_row, trainable_row
 from searchd.client.table import Table, complete
 from searchd.client.views import Study, read_study
-from searchd.domain.code import IMPORTED_FOR_CARDS, SourceFile, code_id
-from searchd.domain.errors import CodeNotFound, InvalidArgument, InvalidStudy, SearchdError, Violation
+from searchd.domain.code import SourceFile, code_id
+from searchd.domain.errors import CodeNotFound, InvalidStudy, SearchdError, Violation
 from searchd.domain.study import StudyName, StudyState
 from searchd.v1 import study_pb2, study_service_pb2, system_service_pb2, trainable_service_pb2
 from searchd.wire.study_file import StudyFile, study_from_mapping
@@ -198,11 +198,7 @@ class Client:
 
 
 def _files(code: str | os.PathLike[str] | Sequence[SourceFile] | None) -> Sequence[SourceFile]:
-    if IMPORTED_FOR_CARDS in os.environ:
-        remedy = "put what does it under: if __name__ == '__main__':"
-        raise InvalidArgument(
-            "create_study", "a study is started by a file that is imported for its trainables", remedy
-        )
+    refuse_while_imported("create_study")
     if code is None:
         return ()
     return packed(Path(code)) if isinstance(code, str | os.PathLike) else code

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from searchd.domain.code import SourceFile, check_files
+from searchd.domain.code import IMPORTED_FOR_CARDS, SourceFile, check_files
 from searchd.domain.errors import InvalidArgument
 from searchd.worker.sources import imported_names
 
@@ -29,16 +29,30 @@ def packed(folder: Path) -> tuple[SourceFile, ...]:
     return _read(folder, sorted(_below(folder)))
 
 
-def packed_module(file: Path) -> tuple[SourceFile, ...]:
-    """A module's file, and those modules and packages of its folder that it imports, and that these import.
+def refuse_while_imported(what: str) -> None:
+    """Refuse to start anything from a file that is only imported for the trainables in it.
+
+    Raises:
+        InvalidArgument: that is what this process does.
+    """
+    if IMPORTED_FOR_CARDS in os.environ:
+        reason = "a study is started by a file that is imported for its trainables"
+        raise InvalidArgument(what, reason, "put what does it under: if __name__ == '__main__':")
+
+
+def packed_module(folder: Path, module: str) -> tuple[SourceFile, ...]:
+    """A module, the package that it is in, and what these import from their folder, directly or not.
+
+    Args:
+        folder: The folder of the module or package.
+        module: Dotted name from there.
 
     Raises:
         InvalidArgument: there are too many or too large files.
         OSError: a file cannot be read.
     """
-    folder = file.parent
-    found = {file}
-    waiting = [file]
+    found = set(_module(folder, module.partition(".")[0]))
+    waiting = list(found)
     while waiting:
         for name in imported_names(waiting.pop(), ""):
             fresh = [path for path in _module(folder, name.partition(".")[0]) if path not in found]

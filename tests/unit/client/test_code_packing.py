@@ -60,5 +60,5 @@ def test_a_module_goes_with_what_it_imports(tmp_path: Path) -> None:
     write(tmp_path, "net.py", text="import json\nfrom layers.conv import Conv\nimport shapes as s, missing\n")
     write(tmp_path, "shapes.py", text="def area():\n    import numbers_of_mine\n    import net\n")
     write(tmp_path, "numbers_of_mine.py", "layers/__init__.py", "layers/conv.py", "other.py", "layers/.old.py")
-    sent = [file.path for file in packed_module(tmp_path / "net.py")]
+    sent = [file.path for file in packed_module(tmp_path, "net")]
     assert sent == ["layers/__init__.py", "layers/conv.py", "net.py", "numbers_of_mine.py", "shapes.py"]
