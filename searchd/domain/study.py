@@ -11,6 +11,7 @@ from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import RETRIES, Failure
 from searchd.domain.fidelity import Ladder, derived_ladder, population_ladder, spaced_ladder
 from searchd.domain.objective import Limit, Objective
+from searchd.domain.parent import Heritage, Parent
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.search import Algorithm, Precedent, Search
 from searchd.domain.space import Parameters, SearchSpace
@@ -103,8 +104,9 @@ class StudySpec:
 
     ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies whose best
     configurations are tried first and searched around, ``precedents`` is what was read of each at creation, shape
-    (n_studies, n_trials). ``code_id`` is that of the uploaded code which registers the trainable; empty for one that
-    the server knows by itself.
+    (n_studies, n_trials). ``parent`` is the study that this one builds on, and ``heritage`` what was read of that.
+    ``code_id`` is that of the uploaded code which registers the trainable; empty for one that the server knows by
+    itself.
     """
 
     trainable: str
@@ -125,6 +127,8 @@ class StudySpec:
     warm_start: tuple[str, ...] = ()
     precedents: tuple[tuple[Precedent, ...], ...] = ()
     code_id: str = ""
+    parent: Parent | None = None
+    heritage: Heritage | None = None
 
     @property
     def objective(self) -> Objective:
@@ -160,7 +164,7 @@ class StudySpec:
 
     def differing(self, other: "StudySpec") -> tuple[str, ...]:
         """Names of the fields in which the two differ; what was read of earlier studies is not compared."""
-        names = [f.name for f in fields(self) if f.name != "precedents"]
+        names = [f.name for f in fields(self) if f.name not in ("precedents", "heritage")]
         return tuple(name for name in names if getattr(self, name) != getattr(other, name))
 
     @property

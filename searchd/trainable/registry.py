@@ -30,6 +30,7 @@ class Registration:
     checkpoints: bool
     folds: bool
     gradients: tuple[str, ...]
+    parent: bool = False
 
 
 class NameTaken(ValueError):  # noqa: N818  # named for what went wrong
@@ -62,6 +63,7 @@ def trainable(
     folds: bool = True,
     checkpoints: bool | None = None,
     gradients: Sequence[str] = (),
+    parent: bool = False,
 ) -> Callable[[GeneratorFunction], GeneratorFunction]:
     """Register a generator function, which is returned unchanged.
 
@@ -76,6 +78,7 @@ def trainable(
             function calls it, which cannot be seen from here.
         gradients: Metrics whose derivatives it reports too, ``d METRIC/d PARAMETER`` for each of its continuous
             parameters, 0 for one that is not active; needed by a search by gradients.
+        parent: Whether it reads ``ctx.parent``, so that a study must name one.
 
     Raises:
         TypeError: it is not a generator function.
@@ -93,7 +96,7 @@ def trainable(
         if unknown:
             raise ValueError(f"{function.__name__}: gradients names {unknown[0]!r}; name metrics that it declares")
         keeps = _mentions(function.__code__, "keep") if checkpoints is None else checkpoints
-        _add(function, Form.GENERATOR, metrics, space, default, name, keeps, folds, tuple(gradients))
+        _add(function, Form.GENERATOR, metrics, space, default, name, keeps, folds, tuple(gradients), parent)
         return function
 
     return decorate
@@ -159,6 +162,7 @@ def _add(
     checkpoints: bool,
     folds: bool,
     gradients: tuple[str, ...] = (),
+    parent: bool = False,
 ) -> None:
     name = name or target.__name__
     for metric, goal in metrics.items():
@@ -173,7 +177,9 @@ def _add(
         raise NameTaken(name, _place(target), _place(taken.target))
     goals = {metric: Goal(goal) for metric, goal in metrics.items()}
     summary = inspect.cleandoc(target.__doc__ or "").split("\n", 1)[0]
-    _registered[name] = Registration(name, target, form, summary, goals, drawn, default, checkpoints, folds, gradients)
+    _registered[name] = Registration(
+        name, target, form, summary, goals, drawn, default, checkpoints, folds, gradients, parent
+    )
 
 
 def _place(target: Callable[..., Any]) -> str:

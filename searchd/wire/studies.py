@@ -96,6 +96,7 @@ def encode_spec(spec: StudySpec) -> study_pb2.Study:
         ],
         warm_start=spec.warm_start,
         code_id=spec.code_id,
+        parent=study_pb2.Parent(study=spec.parent.study, trial=spec.parent.trial) if spec.parent is not None else None,
     )
 
 
@@ -130,6 +131,7 @@ def decode_spec(message: study_pb2.Study) -> StudySpec:
         limits=draft.limits,
         warm_start=draft.warm_start,
         code_id=draft.code_id,
+        parent=draft.parent,
     )
 
 

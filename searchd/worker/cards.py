@@ -77,6 +77,7 @@ def _card(registration: Registration, code: str) -> Card:
         registration.folds,
         code,
         registration.gradients,
+        registration.parent,
     )
 
 

@@ -101,7 +101,9 @@ def test_a_debugger_stops_in_the_trainable(study: list[str], tmp_path: Path) -> 
     """Python's debugger halts at a line of the trainable, which trains on the main thread of this very process."""
     module = f"{study[-1]}.py"
     line = (tmp_path / module).read_text().splitlines().index('        if ctx.params.kind == "b":') + 1
-    commands = f"import {study[-1]}\nbreak {tmp_path / module}:{line}\ncontinue\np ('seen', ctx.params.x, epoch)\nquit\n"
+    commands = (
+        f"import {study[-1]}\nbreak {tmp_path / module}:{line}\ncontinue\np ('seen', ctx.params.x, epoch)\nquit\n"
+    )
     done = subprocess.run(
         [sys.executable, "-m", "pdb", "-m", "searchd", "try", *study],
         input=commands,

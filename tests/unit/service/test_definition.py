@@ -12,6 +12,7 @@ from searchd.domain.errors import InvalidStudy, Violation
 from searchd.domain.evaluation import Evaluation, Racing, Split
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.objective import Goal, Limit, Objective
+from searchd.domain.parent import Parent
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
@@ -222,6 +223,14 @@ def test_everything_wrong_is_reported_at_once() -> None:
     ]
 
 
+def test_a_metric_of_some_rows_is_one_that_the_trainable_reports() -> None:
+    """What it declares may be asked for of a group of rows, as an objective or a limit; anything else may not."""
+    of_a_group = Objective("accuracy[site=west]", Goal.MAXIMIZE)
+    assert _define(replace(DRAFT, objectives=(of_a_group,))).objective == of_a_group
+    for unknown in ("acc[site=west]", "accuracy[site=west", "[site=west]"):
+        assert _paths(replace(DRAFT, objectives=(Objective(unknown, Goal.MAXIMIZE),))) == ["objectives[0].metric"]
+
+
 def test_promotion_without_checkpoints_is_reported_with_the_rest() -> None:
     """That a trainable cannot pause is told beside other mistakes, even where those touch the ladder."""
     draft = replace(BAD, trainable="forgetful", mode=SchedulerMode.PROMOTION, scheduler=replace(PROMOTION, eta=0))
@@ -291,6 +300,13 @@ def test_grid_over_an_interval_is_refused_unless_it_is_fixed() -> None:
     draft = replace(DRAFT, search=Search(Algorithm.GRID))
     assert _paths(draft, around) == ["search_space.lr.uniform"]
     assert _define(replace(draft, fixed={"lr": 0.5}), around).space.names() == ("n",)
+
+
+def test_a_trainable_that_builds_on_another_study_needs_one() -> None:
+    """Without a parent a study of such a trainable is refused; with one it is not."""
+    around = replace(AROUND, cards={"torch_cnn": replace(CARD, parent=True)})
+    assert _paths(DRAFT, around) == ["parent"]
+    assert _define(replace(DRAFT, parent=Parent("old")), around).parent == Parent("old")
 
 
 STEEP = replace(CARD, metrics={"loss": Goal.MINIMIZE, "accuracy": Goal.MAXIMIZE}, gradients=("loss",))
