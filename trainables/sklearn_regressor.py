@@ -40,6 +40,7 @@ def sklearn_regressor(ctx: Context) -> Iterator[dict[str, float]]:
         found = metrics.regression(target[valid], predicted)
         trained = metrics.regression(target[train], seen)
         ctx.predict(partial(_predicted, model, data))
+        tabular.hand_over(ctx, model, data)
         yield {**found, **metrics.training("rmse", trained["rmse"], found["rmse"])}
         return
 

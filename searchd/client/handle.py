@@ -11,6 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from searchd.client.connection import Connection
 from searchd.client.insight import Curve, Importance, ParetoFront, read_curve, read_importance
 from searchd.client.leaderboard import Leaderboard
+from searchd.client.names import full_study_name
 from searchd.client.rows import measurement_row, trial_row
 from searchd.client.table import Table
 from searchd.client.views import BestConfig, Study, Trial, read_best, read_study, read_trial
@@ -142,6 +143,14 @@ class StudyHandle:
         request = trial_service_pb2.StreamLogsRequest(name=self._trial_name(trial), follow=follow)
         for chunk in self._connection.stream(lambda at: at.trials.StreamLogs, request):
             yield LogChunk(chunk.repeat, chunk.fold, chunk.text)
+
+    def parent(self) -> "StudyHandle | None":
+        """The study that it builds on, or None."""
+        study = self.get().message
+        if not study.HasField("parent"):
+            return None
+        project = self.name.removeprefix("projects/").partition("/")[0]
+        return StudyHandle(self._connection, full_study_name(study.parent.study, project))
 
     def leaderboard(self, top: int = 10) -> Leaderboard:
         """The ranking: trials at the top rung, best first, then partial ones; at most ``top`` (1 to 1000) in all."""

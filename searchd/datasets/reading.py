@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from searchd.datasets.columns import (
     encode_order,
     encode_target,
     is_text,
+    texts_of,
 )
 from searchd.datasets.loaded import Array, LoadedDataset
 from searchd.datasets.names import column_violations
@@ -54,6 +55,13 @@ def read(source: Source, dataset: Dataset) -> LoadedDataset:
         message = f"cannot be read as {source.kind.upper()}: {reason}"
         raise refusal(source.field, message, "check that the file is whole and of that format") from error
     return _fingerprinted(loaded, content, dataset)
+
+
+def texts(source: Source, columns: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """What the codes of these columns of a CSV or Parquet file stand for."""
+    frame = _frame(source)
+    frame.columns = frame.columns.map(str)
+    return {name: texts_of(frame[name]) for name in columns}
 
 
 def _frame(source: Source) -> "pd.DataFrame":
