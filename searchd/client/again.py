@@ -1,6 +1,7 @@
 """A trial of a study in this very process: its task, its data and its code, as far as they are here."""
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from searchd.client.ancestry import heritage_of
 from searchd.client.handle import StudyHandle
@@ -22,8 +25,9 @@ from searchd.worker.files import Storage
 from searchd.worker.host import Loads, Surroundings
 from searchd.worker.loading import installed_modules, load_trainable
 from searchd.worker.provider import DatasetProvider
-from searchd.worker.retraining import AllRows, MadeModel, train_again, train_model
+from searchd.worker.retraining import AllRows, MadeModel, Rows, train_again, train_model
 from searchd.worker.sources import fingerprint, source_files
+
 
 @dataclass(frozen=True, slots=True)
 class Here:
@@ -38,6 +42,15 @@ class Here:
     trainables: tuple[str, ...] = ()
     data_roots: tuple[Path, ...] = (Path(),)
     storage: Path | None = None
+
+
+def here(
+    trainables: Sequence[str],
+    data_roots: Sequence[str | os.PathLike[str]],
+    storage: str | os.PathLike[str] | None,
+) -> Here:
+    """What a caller says of where things are."""
+    return Here(tuple(trainables), tuple(map(Path, data_roots)), Path(storage) if storage is not None else None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,14 +100,13 @@ class Again:
         segment = self.segment(repeat, fold, self.spec.evaluation.epochs)
         return train_model(segment, self._registration, self._surroundings(provider), Now())
 
-    def rows(self, repeat: int, fold: int, *, whole: bool) -> "tuple[Sequence[int], Sequence[int]]":
+    def rows(self, repeat: int, fold: int, *, whole: bool) -> tuple[Rows, Rows]:
         """The numbers of the rows that train and that validate; none without a dataset."""
         dataset = self.spec.dataset
         if dataset is None:
-            return (), ()
+            return np.array([], dtype=np.intp), np.array([], dtype=np.intp)
         provider: DatasetProvider = AllRows(self._datasets) if whole else self._datasets
-        train, valid = provider.split(dataset, self.spec.evaluation, repeat, fold, self.task.data)
-        return train, valid  # type: ignore[return-value]  # arrays are sequences in all but name
+        return provider.split(dataset, self.spec.evaluation, repeat, fold, self.task.data)
 
     def segment(self, repeat: int, fold: int, epochs: int) -> Segment:
         """A fold run up to an epoch, as a worker is told."""
@@ -113,13 +125,13 @@ class Now:
 
 
 @contextmanager
-def again(handle: StudyHandle, number: int, here: Here, *, same_data: bool) -> Iterator[Again]:
+def again(handle: StudyHandle, number: int, place: Here, *, same_data: bool) -> Iterator[Again]:
     """A trial of a study, ready to be trained again; what that writes is gone afterwards.
 
     Args:
         handle: The study.
         number: Of the trial.
-        here: Where what it needs is on this machine.
+        place: Where what it needs is on this machine.
         same_data: Whether the data must be what the study was created with.
 
     Raises:
@@ -134,11 +146,11 @@ def again(handle: StudyHandle, number: int, here: Here, *, same_data: bool) -> I
     decoded = decode_study(study.message)
     spec = decoded.spec
     with _importable(Path.cwd()), TemporaryDirectory(prefix="searchd-again-") as scratch:
-        registration = load_trainable(spec.trainable, here.trainables, installed=True)
-        datasets = DatasetCache(Path(scratch) / "datasets", tuple(root.absolute() for root in here.data_roots))
+        registration = load_trainable(spec.trainable, place.trainables, installed=True)
+        datasets = DatasetCache(Path(scratch) / "datasets", tuple(root.absolute() for root in place.data_roots))
         data, texts = _loaded(datasets, spec.dataset, study.data if same_data else "")
         storage = Path(scratch) / "storage"
-        heritage = heritage_of(handle, decoded, here.storage, storage)
+        heritage = heritage_of(handle, decoded, place.storage, storage)
         task = Task(
             study=study.name,
             trainable=spec.trainable,
@@ -151,7 +163,7 @@ def again(handle: StudyHandle, number: int, here: Here, *, same_data: bool) -> I
             born=decoded.created_at.isoformat(),
             heritage=heritage,
         )
-        code = _code(registration, here.trainables, study.code)
+        code = _code(registration, place.trainables, study.code)
         device = _device(spec)
         yield Again(
             study, spec, trial, task, data, texts, code, device, registration, datasets, Storage(storage.absolute())

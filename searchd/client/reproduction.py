@@ -10,7 +10,7 @@ from typing import Any
 from searchd.client.again import Again, Here, again
 from searchd.client.handle import StudyHandle
 from searchd.domain.errors import SearchdError
-from searchd.domain.leaderboard import corrected_error
+from searchd.domain.leaderboard import corrected_standard_error
 from searchd.domain.trial import Origin
 
 ROUNDING = 1e-6
@@ -158,8 +158,9 @@ def reproduce(
             now = reports[-1].metrics[metric] if reports[-1].epoch == epoch else math.nan
             runs.append(Repeated(repeat, fold, epoch, then, now, attempts.get((repeat, fold), 1)))
             told(runs[-1])
-        folds = max(ready.spec.evaluation.folds, 1)
-        noise = corrected_error([run.stored for run in runs], folds)
+        evaluation = ready.spec.evaluation
+        folds = evaluation.folds or 1 / evaluation.holdout
+        noise = corrected_standard_error([run.stored for run in runs], folds)
         explanations = tuple(_explanations(ready, runs))
     return Reproduction(handle.name, number, metric, tuple(runs), noise, explanations)
 

@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +15,9 @@ from numpy.typing import NDArray
 
 from searchd.domain.errors import SearchdError
 from searchd.worker.failures import reason_of
+from searchd.worker.model_formats import PACKAGES, SUFFIXES, TOLERANCE, ModelFormat
 
 Array = NDArray[Any]
-
-
-class ModelFormat(StrEnum):
-    """Forms of a model file."""
-
-    SKOPS = "skops"
-    """A scikit-learn estimator, read without running code from the file."""
-    SAFETENSORS = "safetensors"
-    """The weights of a torch module alone."""
-    TORCH = "torch"
-    """A torch module as ``torch.export`` saves it: weights and what is done with them."""
-    ONNX = "onnx"
-    """A torch module for ONNX runtimes."""
-
-
-SUFFIXES: Mapping[ModelFormat, str] = {
-    ModelFormat.SKOPS: "skops",
-    ModelFormat.SAFETENSORS: "safetensors",
-    ModelFormat.TORCH: "pt2",
-    ModelFormat.ONNX: "onnx",
-}
-
-TOLERANCE: Mapping[ModelFormat, float] = {
-    ModelFormat.SKOPS: 0.0,
-    ModelFormat.SAFETENSORS: 0.0,
-    ModelFormat.TORCH: 1e-5,
-    ModelFormat.ONNX: 1e-4,
-}
-"""Largest difference of outputs, as a share of the largest output: another runtime adds up in another order."""
 
 
 class NotExported(SearchdError):  # noqa: N818  # named for what went wrong
@@ -94,6 +66,17 @@ def usual_format(model: Any) -> ModelFormat:
     )
 
 
+def check_installed(form: ModelFormat) -> None:
+    """Whether what writes a format is there.
+
+    Raises:
+        NotExported: a package is missing.
+    """
+    missing = [name for name in PACKAGES[form] if find_spec(name) is None]
+    if missing:
+        raise NotExported(form, f"{' and '.join(missing)} is not installed", 'pip install "searchd[export]"')
+
+
 def outputs(model: Any, rows: Array) -> Array:
     """What a model says of rows: probabilities (n, k) if it has any, else what it predicts.
 
@@ -130,15 +113,13 @@ def write_model(model: Any, form: ModelFormat, rows: Array, folder: Path) -> Mod
         raise NotExported(form, f"the model is {kind}", f"use --format {fitting}")
     if _is_module(model):
         model = model.cpu().eval().requires_grad_(False)
+    check_installed(form)
     path = folder / f"model.{SUFFIXES[form]}"
     try:
         with _quiet():
             expected = outputs(model, rows)
             trusted, read = _WRITERS[form](model, path, rows)
-            difference = max(_difference(read(some), expected[: len(some)]) for some in (rows, rows[:1]))
-    except ModuleNotFoundError as error:
-        path.unlink(missing_ok=True)
-        raise NotExported(form, f"{error.name} is not installed", 'pip install "searchd[export]"') from error
+            difference = max(_difference(read(some), outputs(model, some)) for some in (rows, rows[:1]))
     except NotExported:
         raise
     except Exception as error:  # exporters fail in more ways than can be listed
@@ -188,7 +169,6 @@ def _torch(model: Any, path: Path, rows: Array) -> tuple[tuple[str, ...], Reader
 
 def _onnx(model: Any, path: Path, rows: Array) -> tuple[tuple[str, ...], Reader]:
     import onnxruntime  # noqa: PLC0415  # optional
-    import onnxscript  # noqa: F401, PLC0415  # torch would complain about it at greater length
     import torch  # noqa: PLC0415  # only a model of torch's needs it
 
     names: dict[str, Any] = {"input_names": ["rows"], "output_names": ["predictions"]}
