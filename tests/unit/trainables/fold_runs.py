@@ -109,7 +109,7 @@ class FoldRuns:
             return made, kept["rows"], kept["values"]
 
     def _first(self, params: Mapping[str, Any]) -> Segment:
-        return Segment(self._task, TrialNumber(1), params, 0, 0, 1, self._task.evaluation.epochs)
+        return Segment(self._task, self._trial, params, 0, 0, 1, self._task.evaluation.epochs)
 
     def rows(self, fold: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The rows that train and that validate."""

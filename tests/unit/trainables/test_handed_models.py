@@ -69,6 +69,7 @@ def test_missing_values_mean_the_same_to_a_network(tmp_path: Path) -> None:
     assert np.isfinite(outputs(made.model, np.array([[np.inf, np.nan]]))).all()
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 def test_the_network_with_gradients(tmp_path: Path) -> None:
     """Its model is the one whose accuracy was reported last."""
     fold_runs = FoldRuns(tmp_path, "torch_hypergradient", Dataset(builtin="wine"), TWO_EPOCHS)
