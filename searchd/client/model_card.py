@@ -208,10 +208,8 @@ def _warnings(ready: Again, trained: Trained) -> Iterator[str]:
     if not trained.held_back:
         yield "no rows were held back: how good this model is, only the scores of the search say"
     if trained.epochs < ready.spec.evaluation.epochs:
-        judged = (
-            "rows that it has not seen, whose score flatters it" if trained.held_back else "rows that it trained on"
-        )
-        yield f"training stopped after {trained.epochs} of {ready.spec.evaluation.epochs} epochs, judged by the {judged}"
+        judge = "rows held back, whose score flatters it now" if trained.held_back else "rows that it trained on"
+        yield f"training stopped after {trained.epochs} of {ready.spec.evaluation.epochs} epochs, judged by the {judge}"
     if trained.held_back and not all(math.isfinite(value) for value in trained.metrics.values()):
         yield "some of its metrics are no finite numbers"
 

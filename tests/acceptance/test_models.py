@@ -1,6 +1,7 @@
 """The best model of a study as a file, and trials that are trained again, against a real server."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,22 @@ from skops.io import load
 from typer.testing import CliRunner, Result
 
 from searchd.cli.main import app
-from searchd.client import StudyHandle
+from searchd.client import Client, StudyHandle
 from searchd.client.model_export import Exported
 from searchd.datasets import DataChanged, DatasetCache
 from searchd.domain.errors import InvalidArgument, NoCompleteTrial, TrialNotFound
 from searchd.domain.study import Dataset
 from searchd.worker.retraining import NoModel
-from tests.acceptance.server import Server, searchd
+from tests.acceptance.server import DATA, Server, searchd
 
 
 def run(server: Server, *arguments: str) -> Result:
     return CliRunner().invoke(app, arguments, env={"SEARCHD_ADDRESS": server.address, "COLUMNS": "80"})
 
 
-def ended(server: Server, study_id: str, **fields: Any) -> StudyHandle:
-    """A study of that definition, once it has ended; the same one if it has been asked for before."""
-    study = server.client().create_study(
+def ended(client: Client, study_id: str, **fields: Any) -> StudyHandle:
+    """A study of that definition, once it has ended."""
+    study = client.create_study(
         study_id=study_id, search={"algorithm": "random"}, scheduler={"algorithm": "none"}, **fields
     )
     study.wait(progress=False)
@@ -35,9 +36,15 @@ def ended(server: Server, study_id: str, **fields: Any) -> StudyHandle:
 
 
 @pytest.fixture(scope="module")
-def wines(shared_server: Server) -> StudyHandle:
+def client(shared_server: Server) -> Iterator[Client]:
+    with shared_server.client() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def wines(client: Client) -> StudyHandle:
     return ended(
-        shared_server,
+        client,
         "exported-wines",
         trainable="sklearn_classifier",
         dataset={"builtin": "wine"},
@@ -48,9 +55,9 @@ def wines(shared_server: Server) -> StudyHandle:
 
 
 @pytest.fixture(scope="module")
-def digits(shared_server: Server) -> StudyHandle:
+def digits(client: Client) -> StudyHandle:
     return ended(
-        shared_server,
+        client,
         "exported-digits",
         trainable="torch_cnn",
         dataset={"builtin": "digits", "test": 0.2},
@@ -149,12 +156,13 @@ def test_a_folder_that_is_not_empty(wines: StudyHandle, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*found.files, "mine.txt"])
 
 
-def test_models_that_there_are_not(shared_server: Server, tmp_path: Path) -> None:
+def test_models_that_there_are_not(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trainable that hands none over, and a study without a complete trial, are told apart."""
-    study = ended(shared_server, "exported-nothing", trainable="quadratic", budget={"trials": 1})
+    monkeypatch.syspath_prepend(str(DATA))
+    study = ended(client, "exported-nothing", trainable="quadratic", budget={"trials": 1})
     with pytest.raises(NoModel, match="quadratic hands over no model"):
         study.export_model(tmp_path / "a", trainables=["trainables_for_tests"])
-    broken = ended(shared_server, "exported-broken", trainable="raises", budget={"trials": 1})
+    broken = ended(client, "exported-broken", trainable="raises", budget={"trials": 1})
     with pytest.raises(NoCompleteTrial):
         broken.export_model(tmp_path / "b", trainables=["trainables_for_tests"])
 
@@ -172,7 +180,7 @@ def test_reproduce_bit_for_bit(shared_server: Server, wines: StudyHandle, digits
 
 
 def test_reproduce_with_other_data_and_code(
-    shared_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_server: Server, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that has changed makes other scores, which is said with what explains it and exit code 1; its model is
     not exported."""
@@ -180,7 +188,7 @@ def test_reproduce_with_other_data_and_code(
     frame.to_csv(tmp_path / "rows.csv", index=False)
     dataset = {"uri": str(tmp_path / "rows.csv"), "target": "y"}
     study = ended(
-        shared_server,
+        client,
         "exported-changing",
         trainable="sklearn_classifier",
         dataset=dataset,
@@ -201,11 +209,11 @@ def test_reproduce_with_other_data_and_code(
     assert "trial 1 did not come out the same" in result.stderr
 
 
-def test_a_study_that_builds_on_another(shared_server: Server, wines: StudyHandle) -> None:
+def test_a_study_that_builds_on_another(shared_server: Server, client: Client, wines: StudyHandle) -> None:
     """Its trials are trained again with what the parent's fold runs left on the server's storage, which must be
     given."""
     study = ended(
-        shared_server,
+        client,
         "exported-together",
         trainable="ensemble",
         parent={"study": "exported-wines"},

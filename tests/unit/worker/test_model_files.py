@@ -88,7 +88,7 @@ def test_the_usual_format_holds_the_whole_model() -> None:
     """An estimator is written for skops and a network by torch.export; anything else is neither."""
     assert usual_format(fitted()) is ModelFormat.SKOPS
     assert usual_format(nn.Linear(1, 1)) is ModelFormat.TORCH
-    with pytest.raises(NotExported, match="dict is neither a scikit-learn estimator nor a torch.nn.Module; have"):
+    with pytest.raises(NotExported, match=r"dict is neither a scikit-learn estimator nor a torch\.nn\.Module; have"):
         usual_format({})
 
 
