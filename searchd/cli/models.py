@@ -1,4 +1,4 @@
-"""Commands on trained models: export --model, reproduce."""
+"""Trained models: what export --model does, and the command reproduce."""
 
 import contextlib
 import sys
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from searchd.cli.failures import CommandFailed, ExitCode
-from searchd.cli.options import Modules, Output, OutputFormat, Project, StudyArgument, TrialArgument
+from searchd.cli.options import Modules, Output, OutputFormat, Project, TrialArgument
 from searchd.cli.output import on_terminal, show_json, show_line
 from searchd.client import Client, StudyHandle
 from searchd.client.names import split_trial_name
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from searchd.client.reproduction import Repeated, Reproduction
 
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="where to; made if it is not there")]
 Model = Annotated[bool, typer.Option("--model", help="train the best trial again, and write its model with a card")]
 Trial = Annotated[int | None, typer.Option("--trial", min=1, metavar="N", help="that trial's model, not the best's")]
 Refit = Annotated[bool, typer.Option("--refit", help="train it on all rows that folds use; so it is without --fold")]
@@ -51,31 +50,8 @@ ServerStorage = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("export")(export)
+    """Add the command."""
     app.command("reproduce")(reproduce)
-
-
-def export(
-    study: StudyArgument,
-    folder: Folder,
-    model: Model = False,
-    trial: Trial = None,
-    refit: Refit = False,
-    fold: Fold = None,
-    form: Formats = None,
-    force: Force = False,
-    trainables: Modules = None,
-    data_root: DataRoots = None,
-    storage: ServerStorage = None,
-    project: Project = "default",
-) -> None:
-    """Write the best model of a study as a file, with a card; it is trained again for that, in this process."""
-    if not model:
-        raise CommandFailed("say what to export: --model", ExitCode.USAGE)
-    with Client() as client:
-        handle = client.study(study, project=project)
-        write_model(handle, folder, trial, refit, fold, form, force, trainables, data_root, storage)
 
 
 def write_model(

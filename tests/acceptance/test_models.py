@@ -129,7 +129,8 @@ def test_a_fold_and_another_trial(wines: StudyHandle, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        ([], 2, "say what to export: --model"),
+        (["--trial", "1"], 2, "--trial is for models; add --model"),
+        (["--model", "--to", "csv"], 2, "--to is for studies"),
         (["--model", "--refit", "--fold", "0"], 2, "--refit is on all rows"),
         (["--model", "--trial", "99"], 3, "has no trial 99"),
         (["--model", "--fold", "3"], 2, "--fold: exported-wines has no fold run 3; use 0 to 2"),
