@@ -61,7 +61,7 @@ def export(
         "--data-root": data_root,
         "--storage": storage,
     }
-    stray = [option for option, value in given.items() if value is not None and not model]
+    stray = [option for option, value in given.items() if value not in (None, []) and not model]
     if stray:
         raise CommandFailed(f"{stray[0]} is for models; add --model", ExitCode.USAGE)
     if model and to is not None:

@@ -122,7 +122,7 @@ def test_what_has_no_graph(tmp_path: Path, form: ModelFormat) -> None:
 
 def test_a_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named, with what installs it."""
-    monkeypatch.setitem(model_formats.PACKAGES, ModelFormat.ONNX, ("onnx", "no_such_runtime"))  # type: ignore[arg-type]
+    monkeypatch.setitem(model_formats.PACKAGES, ModelFormat.ONNX, ("onnx", "no_such_runtime"))
     with pytest.raises(NotExported) as raised:
         check_installed(ModelFormat.ONNX)
     assert str(raised.value) == (
