@@ -44,11 +44,15 @@ def submit(
     ] = False,
     validate: Annotated[bool, typer.Option("--validate", help="only check the file")] = False,
     study_id: Annotated[str, typer.Option("--study-id", help="last part of the name; overrides the file's")] = "",
+    code: Annotated[
+        Path | None,
+        typer.Option("--code", metavar="DIR", help="folder with your trainable: its Python files are sent along"),
+    ] = None,
     project: Project = "default",
 ) -> None:
     """Start a study and print its name."""
     with Client() as client:
-        study = client.create_study(file, study_id=study_id, project=project, validate_only=validate)
+        study = client.create_study(file, study_id=study_id, project=project, validate_only=validate, code=code)
         if validate:
             show_line(f"{file} is valid")
             return
