@@ -5,7 +5,7 @@ from typing import Any
 
 from searchd.trainable import Context, Infeasible, choice, lograndint, loguniform, randint, trainable, uniform
 from trainables import torch_targets
-from trainables.torch_architectures import ARCHITECTURES, drawn
+from trainables.torch_architectures import ARCHITECTURES, drawn, handed_over
 from trainables.torch_parameters import OPTIMISER_SPACE, completed, unknown
 from trainables.torch_teaching import TEACHING, Taught, checked_predictions
 from trainables.torch_training import make_deterministic, trained
@@ -53,7 +53,10 @@ def distill(ctx: Context) -> Iterator[dict[str, float]]:
     make_deterministic(ctx.seed)
     rows = architecture.inputs(data, ctx.train_index)
     target = Taught(torch_targets.target_of(data, ctx.train_index, ctx.device), said, ctx.train_index)
-    yield from trained(ctx, p, drawn(ctx, p["student"], p, data, rows).build(), rows, target)
+    blueprint = drawn(ctx, p["student"], p, data, rows)
+    net = blueprint.build()
+    handed_over(ctx, blueprint, data, net, target, ctx.train_index)
+    yield from trained(ctx, p, net, rows, target)
 
 
 def _completed(given: Any) -> dict[str, Any]:

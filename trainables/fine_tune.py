@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
 
 from searchd.trainable import Context, loguniform, randint, trainable, uniform
 from trainables import torch_targets
-from trainables.torch_architectures import NETWORK, Blueprint, drawn, read_blueprint
+from trainables.torch_architectures import NETWORK, Blueprint, drawn, handed_over, read_blueprint
 from trainables.torch_inheritance import heir
 from trainables.torch_inputs import Rows
-from trainables.torch_parameters import TRAINING, Parameters, completed
+from trainables.torch_parameters import TRAINING, completed
 from trainables.torch_thawing import THAWING
 from trainables.torch_training import WEIGHTS, make_deterministic, trained
 
@@ -50,8 +49,10 @@ def fine_tune(ctx: Context) -> Iterator[dict[str, float]]:
     rows = some(ctx.train_index, data, p["share"], (ctx.repeat, ctx.fold + 1))
     inputs = blueprint.architecture.inputs(data, rows)
     _require_row(blueprint, tuple(inputs.shape[1:]))
-    net = _network(ctx, p, blueprint, weights, data, inputs)
+    own = drawn(ctx, blueprint.network, p, data, inputs)
+    net = own.build() if p["from_scratch"] else heir(blueprint, weights, own.classes)
     target = torch_targets.target_of(data, rows, ctx.device)
+    handed_over(ctx, own, data, net, target, rows)
     yield from trained(ctx, p, net, inputs, target, rows)
 
 
@@ -74,11 +75,6 @@ def _origin(ctx: Context) -> tuple[Blueprint, Path]:
         remedy = "name a `parent` study, or fix `weights` to a file"
         raise ValueError(f"fine_tune has no weights to begin with; {remedy}") from error
     return read_blueprint(parent.artifact(NETWORK)), parent.artifact(WEIGHTS)
-
-
-def _network(ctx: Context, p: Parameters, origin: Blueprint, weights: Path, data: Any, inputs: Tensor) -> nn.Module:
-    own = drawn(ctx, origin.network, p, data, inputs)
-    return own.build() if p["from_scratch"] else heir(origin, weights, own.classes)
 
 
 def _require_row(origin: Blueprint, row: tuple[int, ...]) -> None:

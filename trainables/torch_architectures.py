@@ -9,10 +9,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from searchd.trainable import Context
-from trainables import torch_inputs
+from trainables import torch_inputs, torch_models
 from trainables.torch_inputs import Rows
 from trainables.torch_networks import convolutional, perceptron, sequential
 from trainables.torch_parameters import TRAINING, Parameters, completed
+from trainables.torch_targets import Target
 
 NETWORK = "network.json"
 """The artifact that describes the network of a fold run: what its weights are the weights of."""
@@ -125,6 +126,18 @@ class Blueprint:
         """Write it as JSON."""
         described = {"network": self.network, "parameters": self.parameters, "row": self.row, "classes": self.classes}
         path.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+
+def handed_over(ctx: Context, blueprint: Blueprint, data: Any, net: nn.Module, target: Target, train: Rows) -> None:
+    """Hand over the network of a blueprint as a model of its own, with inputs standardised by the rows of ``train``."""
+    match blueprint.network:
+        case "cnn":
+            torch_models.of_images(ctx, data, net, target, train)
+        case "mlp":
+            torch_models.of_table(ctx, data, net, target, train)
+        case "sequence":
+            steps, values = blueprint.row
+            torch_models.of_sequences(ctx, data, steps, values, net, target, train)
 
 
 def read_blueprint(path: Path) -> Blueprint:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from searchd.trainable import Context, choice, loguniform, randint, trainable, uniform
-from trainables import metrics, torch_inputs, torch_targets
+from trainables import metrics, torch_inputs, torch_models, torch_targets
 from trainables.torch_architectures import ARCHITECTURES, drawn
 from trainables.torch_parameters import OPTIMISER_SPACE, completed
 from trainables.torch_training import make_deterministic, trained
@@ -38,4 +38,6 @@ def torch_cnn(ctx: Context) -> Iterator[dict[str, float]]:
     make_deterministic(ctx.seed)
     images = torch_inputs.images(data, ctx.train_index)
     target = torch_targets.Classes(data, ctx.device)
-    yield from trained(ctx, p, drawn(ctx, "cnn", p, data, images).build(), images, target)
+    net = drawn(ctx, "cnn", p, data, images).build()
+    torch_models.of_images(ctx, data, net, target)
+    yield from trained(ctx, p, net, images, target)

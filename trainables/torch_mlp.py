@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from searchd.trainable import Context, choice, lograndint, loguniform, randint, trainable, uniform
-from trainables import torch_inputs, torch_targets
+from trainables import torch_inputs, torch_models, torch_targets
 from trainables.torch_architectures import ARCHITECTURES, drawn
 from trainables.torch_parameters import OPTIMISER_SPACE, completed
 from trainables.torch_training import make_deterministic, trained
@@ -41,4 +41,6 @@ def torch_mlp(ctx: Context) -> Iterator[dict[str, float]]:
     make_deterministic(ctx.seed)
     rows = torch_inputs.table(data, ctx.train_index)
     target = torch_targets.target_of(data, ctx.train_index, ctx.device)
-    yield from trained(ctx, p, drawn(ctx, "mlp", p, data, rows).build(), rows, target)
+    net = drawn(ctx, "mlp", p, data, rows).build()
+    torch_models.of_table(ctx, data, net, target)
+    yield from trained(ctx, p, net, rows, target)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from searchd.trainable import Context, choice, loguniform, randint, trainable, uniform
-from trainables import torch_inputs, torch_targets
+from trainables import torch_inputs, torch_models, torch_targets
 from trainables.torch_architectures import ARCHITECTURES, drawn
 from trainables.torch_parameters import OPTIMISER_SPACE, completed
 from trainables.torch_training import make_deterministic, trained
@@ -37,4 +37,6 @@ def torch_sequence(ctx: Context) -> Iterator[dict[str, float]]:
     make_deterministic(ctx.seed)
     rows = torch_inputs.sequences(data, ctx.train_index)
     target = torch_targets.target_of(data, ctx.train_index, ctx.device)
-    yield from trained(ctx, p, drawn(ctx, "sequence", p, data, rows).build(), rows, target)
+    net = drawn(ctx, "sequence", p, data, rows).build()
+    torch_models.of_sequences(ctx, data, rows.shape[1], rows.shape[2], net, target)
+    yield from trained(ctx, p, net, rows, target)

@@ -37,6 +37,8 @@ class Taught:
         everywhere = torch.full((len(target.values), said.shape[1]), torch.nan, device=said.device)
         everywhere[torch.tensor(train, device=said.device)] = said
         self.outputs = target.outputs
+        self.readout = target.readout
+        self.classes = target.classes
         self.values = torch.cat([target.values[:, None].to(said.dtype), everywhere], 1)
         self._target = target
 

@@ -15,6 +15,7 @@ from searchd.domain.study import Dataset
 from searchd.ports.engine import Outcome
 from searchd.trainable import registered
 from searchd.trainable.parent import PREDICTIONS
+from searchd.worker.model_files import outputs
 from tests.unit.trainables.digits import paused_everywhere, some_digits
 from tests.unit.trainables.fold_runs import FoldRuns
 from trainables import sklearn_classifier, sklearn_regressor, torch_cnn, torch_mlp, torch_sequence
@@ -157,6 +158,14 @@ def test_it_is_tested_and_a_parent_like_others(runs: FoldRuns, folder: Path, dig
     evaluation = Evaluation(folds=3, epochs=1, split=Split.STRATIFIED)
     again = FoldRuns(folder, "distill", digits, evaluation, metric="loss", heritage=heritage, trial=2)
     assert again.scores(p)
+
+
+@pytest.mark.parametrize("student", sorted(STUDENTS))
+def test_its_model_predicts_what_it_has_kept(runs: FoldRuns, student: str) -> None:
+    """The model that a student hands over says of rows as the data has them what the fold run said."""
+    made, rows, kept = runs.model({**STUDENTS[student], **FAST, "student": student})
+    assert outputs(made.model, made.handed.rows(rows)) == pytest.approx(kept, abs=1e-5)
+    assert made.handed.classes == tuple(range(10))
 
 
 @pytest.mark.parametrize("student", ["mlp", "sequence"])

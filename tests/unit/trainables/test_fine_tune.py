@@ -13,6 +13,7 @@ from searchd.domain.evaluation import TEST_FOLD, Evaluation
 from searchd.domain.study import Dataset
 from searchd.ports.engine import Outcome
 from searchd.trainable import registered
+from searchd.worker.model_files import outputs
 from tests.unit.trainables.digits import paused_everywhere
 from tests.unit.trainables.fold_runs import FoldRuns
 from trainables import sklearn_classifier, torch_cnn, torch_mlp, torch_sequence
@@ -210,6 +211,15 @@ def test_it_is_a_parent_like_others(tmp_path: Path, low: Dataset) -> None:
     with np.load(runs.file("predictions.npz")) as stored:
         assert stored["values"].shape == (150, 5)
     assert runs.scores(FAST, fold=TEST_FOLD)
+
+
+@pytest.mark.parametrize("trainable", sorted(SMALL))
+def test_its_model_predicts_what_it_has_kept(tmp_path: Path, low: Dataset, high: Dataset, trainable: str) -> None:
+    """The model that it hands over says of rows as the data has them what its fold run said, with a share too."""
+    runs = child(tmp_path, trained(tmp_path, trainable, low), high)
+    made, rows, kept = runs.model({**FAST, "share": 0.3})
+    assert outputs(made.model, made.handed.rows(rows)) == pytest.approx(kept, abs=1e-5)
+    assert made.handed.classes == (5, 6, 7, 8, 9)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 1.0])
