@@ -148,7 +148,7 @@ def trained(ctx: Context, p: Parameters, net: nn.Module, inputs: Tensor, target:
             return
         # Each epoch has a seed of its own, so what it draws does not depend on how often the training was paused.
         torch.manual_seed(ctx.seed + epoch)
-        in_training = made.epoch(_checked(batches(train, p["batch_size"]), p), epoch - 1, ctx.max_epochs)
+        in_training = made.epoch(checked(batches(train, p["batch_size"]), p), epoch - 1, ctx.max_epochs)
         given = made.given(valid)
         scores = target.scores(given, valid)
         if not math.isfinite(scores["loss"]):
@@ -177,7 +177,7 @@ def batches(rows: Tensor, size: int) -> list[Tensor]:
     return cut
 
 
-def _checked(cut: list[Tensor], p: Parameters) -> list[Tensor]:
+def checked(cut: list[Tensor], p: Parameters) -> list[Tensor]:
     """The batches, if their rows can be normalised.
 
     Raises:

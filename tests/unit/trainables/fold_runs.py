@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from searchd.datasets import DatasetCache
 from searchd.domain.evaluation import Evaluation
+from searchd.domain.parent import Heritage, ParentTrial
 from searchd.domain.study import Dataset, StudyName
-from searchd.domain.trial import TrialNumber
+from searchd.domain.trial import FoldRunKey, TrialNumber
 from searchd.ports.engine import Ended, Outcome, Segment, Task
 from searchd.trainable import registered
 from searchd.worker.files import Storage
@@ -48,6 +49,7 @@ class FoldRuns:
         evaluation: Folds and epochs.
         seed: The study's seed.
         metric: The study's objective.
+        parent: What is known of the study that it builds on, whose runs are in the same folder; see ``heritage``.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class FoldRuns:
         *,
         seed: int = 7,
         metric: str = "accuracy",
+        parent: Heritage | None = None,
     ) -> None:
         self.cache = DatasetCache(folder / "cache", (folder,))
         self._storage = Storage(folder / "storage")
         self._registration = registered()[trainable]
-        self._task = Task(StudyName("study"), trainable, {}, dataset, "", evaluation, seed, (metric,))
+        study = StudyName("study" if parent is None else f"{parent.study}-child")
+        self._task = Task(study, trainable, {}, dataset, "", evaluation, seed, (metric,), heritage=parent)
 
     def advance(
         self, params: Mapping[str, Any], *, repeat: int = 0, fold: int = 0, target: int | None = None, attempt: int = 1
@@ -88,6 +92,12 @@ class FoldRuns:
         assert ended.outcome in {Outcome.REACHED, Outcome.FINISHED}, ended
         return scores
 
+    def heritage(self, *params: Mapping[str, Any], score: float = 0.5, same_rows: bool = True) -> Heritage:
+        """What a child is told of trials with these parameters, numbered from 1; only those of trial 1 are run here."""
+        trials = tuple(ParentTrial(number, some, score) for number, some in enumerate(params, 1))
+        folds = max(self._task.evaluation.folds, 1)
+        return Heritage(self._task.study, "", self._task.trainable, {}, folds, same_rows, trials)
+
     def rows(self, fold: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The rows that train and that validate."""
         assert self._task.dataset is not None
@@ -95,12 +105,16 @@ class FoldRuns:
 
     def artifact(self, name: str, fold: int = 0) -> dict[str, Any]:
         """A JSON file that a fold run has left."""
-        path = self._storage.root / f"artifacts/study/1/0-{fold}" / name
-        found: dict[str, Any] = json.loads(path.read_text())
+        found: dict[str, Any] = json.loads(self.path(name, fold).read_text())
         return found
+
+    def path(self, name: str, fold: int = 0) -> Path:
+        """A file that a fold run has left, or not."""
+        key = FoldRunKey(self._task.study, TrialNumber(1), 0, fold, self._task.born)
+        return self._storage.artifacts(key) / name
 
     def confusion(self, fold: int = 0) -> dict[str, Any] | None:
         """The confusion matrix that a fold run has left, or None."""
-        path = self._storage.root / f"artifacts/study/1/0-{fold}/confusion_matrix.json"
+        path = self.path("confusion_matrix.json", fold)
         found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
         return found
