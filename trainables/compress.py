@@ -1,4 +1,4 @@
-"""Compression: the parent's network made smaller by pruning, by weights of 8 bits, or by both, and trained on a little."""
+"""Compression: the parent's network made smaller by pruning and by weights of 8 bits, and trained on a little."""
 
 import math
 import time

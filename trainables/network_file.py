@@ -1,8 +1,8 @@
 """A network in one small file that needs no code of its own to be read, and the network that is read from it.
 
-The file is a safetensors file, compressed as a whole by gzip at level 9. Its metadata hold the blueprint. A matrix or kernel
-in which enough numbers are 0 is stored as those that are not, and a bit for each place; weights of 8 bits as integers, and a
-scale for each row. The same network always gives the same bytes.
+The file is a safetensors file, compressed as a whole by gzip at level 9. Its metadata hold the blueprint. A matrix or
+kernel in which enough numbers are 0 is stored as those that are not, and a bit for each place; weights of 8 bits as
+integers, and a scale for each row. The same network always gives the same bytes.
 """
 
 import gzip

@@ -33,7 +33,9 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "torch_cnn": Kind(torch_cnn.DEFAULT, torch_inputs.images, convolutional),
     "torch_mlp": Kind(torch_mlp.DEFAULT, torch_inputs.table, lambda p, shape, n: perceptron(p, shape[0], n)),
-    "torch_sequence": Kind(torch_sequence.DEFAULT, torch_inputs.sequences, lambda p, shape, n: sequential(p, *shape, n)),
+    "torch_sequence": Kind(
+        torch_sequence.DEFAULT, torch_inputs.sequences, lambda p, shape, n: sequential(p, shape[0], shape[1], n)
+    ),
 }
 """Trainables whose networks can be built again, by name."""
 

@@ -93,27 +93,23 @@ def _streams(net: nn.Module) -> Iterator[Stream]:
         elif isinstance(module, NORMS) and before is not None:
             before.norms.append((name, module))
         elif isinstance(module, Residual):
-            body, shortcut = module.body, module.shortcut
-            assert isinstance(body, nn.Sequential)
+            layer, *rest = module.body.named_children()
             if before is not None:
-                before.consumers.append(body[0])
-            if isinstance(shortcut, MATRICES):
+                before.consumers.append(layer[1])
+            if isinstance(module.shortcut, MATRICES):
                 if before is not None:
-                    before.consumers.append(shortcut)
+                    before.consumers.append(module.shortcut)
                     yield before
-                before = Stream(len(shortcut.weight), [shortcut])
+                before = Stream(len(module.shortcut.weight), [module.shortcut])
             if before is not None:
-                before.producers.append(body[0])
-                before.norms += [(f"{name}.body.{at}", part) for at, part in body.named_children() if _is_norm(part)]
-
-
-def _is_norm(module: nn.Module) -> bool:
-    return isinstance(module, NORMS)
+                before.producers.append(layer[1])
+                before.norms += [(f"{name}.body.{at}", part) for at, part in rest if isinstance(part, NORMS)]
 
 
 @torch.no_grad()
 def _take_out(stream: Stream, sparsity: float, power: int) -> None:
-    scores: Any = sum((producer.weight.flatten(1).abs() ** power).sum(1) for producer in stream.producers)
+    weights: list[Any] = [producer.weight for producer in stream.producers]
+    scores = torch.stack([weight.flatten(1).abs().pow(power).sum(1) for weight in weights]).sum(0)
     keep = scores.topk(max(1, round(stream.width * (1 - sparsity)))).indices.sort().values
     for module in (*stream.producers, *(norm for _, norm in stream.norms)):
         for name, values in {**dict(module.named_parameters()), **dict(module.named_buffers())}.items():

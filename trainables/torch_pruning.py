@@ -28,10 +28,10 @@ class Masks:
         Biases and normalisation are no weights here. Of equally small ones PyTorch's ``L1Unstructured`` chooses.
         """
         everything = parameters_to_vector(self._weights.values()).detach()
-        method = prune.L1Unstructured(amount=round(sparsity * len(everything)))  # type: ignore[no-untyped-call]
-        mask = method.compute_mask(everything, torch.ones_like(everything))
+        method = prune.L1Unstructured(amount=round(sparsity * len(everything)))
+        mask: Tensor = method.compute_mask(everything, torch.ones_like(everything))  # type: ignore[no-untyped-call]
         sizes = [weight.numel() for weight in self._weights.values()]
-        for (name, weight), part in zip(self._weights.items(), mask.split(sizes), strict=True):
+        for (name, weight), part in zip(self._weights.items(), torch.split(mask, sizes), strict=True):
             self._masks[name] = part.view_as(weight)
         self._apply()
 

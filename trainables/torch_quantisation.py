@@ -5,7 +5,7 @@ weights are 8 bits wide in a file, and numbers again when they are read.
 """
 
 from dataclasses import dataclass
-from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,9 @@ def quantised(quantisation: str, name: str, weights: Tensor) -> Quantised:
         ValueError: a weight is not finite.
     """
     if not torch.isfinite(weights).all():
-        raise ValueError(f"quantisation {quantisation!r} cannot give integers for {name}: it has weights like nan or inf")
+        raise ValueError(
+            f"quantisation {quantisation!r} cannot give integers for {name}: it has weights like nan or inf"
+        )
     torchao = _torchao(quantisation)
     rows = weights.detach().flatten(1).contiguous()
     found = torchao.Int8Tensor.from_hp(rows, torchao.PerRow())
@@ -98,7 +100,7 @@ def compute_in_integers(net: nn.Module, name: str, weights: Quantised, quantisat
     layer.weight = nn.Parameter(integers, requires_grad=False)
 
 
-def _torchao(quantisation: str) -> ModuleType:
+def _torchao(quantisation: str) -> Any:
     try:
         # Only when it is asked for: it takes a second.
         import torchao.quantization  # noqa: PLC0415

@@ -67,6 +67,7 @@ class FoldRuns:
         self._storage = Storage(folder / "storage")
         self._registration = registered()[trainable]
         study = StudyName("study" if parent is None else f"{parent.study}-child")
+        self.dataset, self.evaluation = dataset, evaluation
         self._task = Task(study, trainable, {}, dataset, "", evaluation, seed, (metric,), heritage=parent)
 
     def advance(
