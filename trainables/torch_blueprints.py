@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from searchd.trainable import ParentTrial
-from trainables import torch_cnn, torch_inputs, torch_mlp, torch_sequence
+from trainables import torch_inputs
+from trainables.torch_defaults import CNN, MLP, SEQUENCE
 from trainables.torch_inputs import Rows
 from trainables.torch_networks import convolutional, perceptron, sequential
 from trainables.torch_parameters import TRAINING, Parameters, completed
@@ -31,11 +32,9 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "torch_cnn": Kind(torch_cnn.DEFAULT, torch_inputs.images, convolutional),
-    "torch_mlp": Kind(torch_mlp.DEFAULT, torch_inputs.table, lambda p, shape, n: perceptron(p, shape[0], n)),
-    "torch_sequence": Kind(
-        torch_sequence.DEFAULT, torch_inputs.sequences, lambda p, shape, n: sequential(p, shape[0], shape[1], n)
-    ),
+    "torch_cnn": Kind(CNN, torch_inputs.images, convolutional),
+    "torch_mlp": Kind(MLP, torch_inputs.table, lambda p, shape, n: perceptron(p, shape[0], n)),
+    "torch_sequence": Kind(SEQUENCE, torch_inputs.sequences, lambda p, shape, n: sequential(p, shape[0], shape[1], n)),
 }
 """Trainables whose networks can be built again, by name."""
 

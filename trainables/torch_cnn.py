@@ -4,21 +4,12 @@ from collections.abc import Iterator
 
 from searchd.trainable import Context, choice, loguniform, randint, trainable, uniform
 from trainables import metrics, torch_inputs, torch_targets
+from trainables.torch_defaults import CNN
 from trainables.torch_networks import convolutional
-from trainables.torch_parameters import OPTIMISER_SPACE, TRAINING, completed
+from trainables.torch_parameters import OPTIMISER_SPACE, completed
 from trainables.torch_training import make_deterministic, trained
 
-DEFAULT = {
-    **TRAINING,
-    "channels": 16,
-    "layers": 2,
-    "kernel_size": 3,
-    "activation": "relu",
-    "norm": "batch",
-    "residual": False,
-    "dropout": 0.25,
-    "cutmix": 0.0,
-}
+DEFAULT = CNN
 """What one would write down before tuning anything."""
 
 

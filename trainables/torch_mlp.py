@@ -4,20 +4,12 @@ from collections.abc import Iterator
 
 from searchd.trainable import Context, choice, lograndint, loguniform, randint, trainable, uniform
 from trainables import torch_inputs, torch_targets
+from trainables.torch_defaults import MLP
 from trainables.torch_networks import perceptron
-from trainables.torch_parameters import OPTIMISER_SPACE, TRAINING, completed
+from trainables.torch_parameters import OPTIMISER_SPACE, completed
 from trainables.torch_training import make_deterministic, trained
 
-DEFAULT = {
-    **TRAINING,
-    "layers": 2,
-    "width": 64,
-    "taper": 1.0,
-    "activation": "relu",
-    "norm": "batch",
-    "residual": False,
-    "dropout": 0.1,
-}
+DEFAULT = MLP
 """What one would write down before tuning anything."""
 
 

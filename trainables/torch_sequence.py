@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 from searchd.trainable import Context, choice, loguniform, randint, trainable, uniform
 from trainables import torch_inputs, torch_targets
+from trainables.torch_defaults import SEQUENCE
 from trainables.torch_networks import sequential
-from trainables.torch_parameters import OPTIMISER_SPACE, TRAINING, completed
+from trainables.torch_parameters import OPTIMISER_SPACE, completed
 from trainables.torch_training import make_deterministic, trained
 
-DEFAULT = {**TRAINING, "block": "gru", "layers": 1, "width": 64, "heads": 4, "dropout": 0.1}
+DEFAULT = SEQUENCE
 """What one would write down before tuning anything."""
 
 

@@ -15,6 +15,7 @@ from searchd.domain.study import Dataset
 from searchd.ports.engine import Outcome
 from searchd.trainable import registered
 from searchd.trainable.parent import PREDICTIONS
+from searchd.worker.sources import source_files
 from tests.unit.trainables.compressing import PARENTS, PLAIN, child, trained_parent, untimed
 from tests.unit.trainables.digits import on_digits, paused_everywhere
 from tests.unit.trainables.fold_runs import FoldRuns
@@ -229,3 +230,11 @@ def test_missing_torchao_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "quantisation 'int8' needs torchao" in ended.reason
     assert "searchd[compression]" in ended.reason
     assert runs.scores({**DEFAULT, "quantisation": "none"}, fold=0)
+
+
+def test_other_trainables_are_no_part_of_it() -> None:
+    """Its code has none of the trainables whose networks it compresses: they can change without it, and it without
+    them."""
+    files = {path.name for path in source_files("trainables.compress")}
+    assert {"compress.py", "torch_blueprints.py", "torch_defaults.py"} <= files
+    assert not files & {f"{name}.py" for name in PARENTS}

@@ -47,7 +47,7 @@ def in_use(net: nn.Module, rows: torch.Tensor) -> nn.Module:
 @torch.no_grad()
 def make_every_other_channel_nothing(net: nn.Module) -> None:
     """In each layer but the last, wherever it comes from."""
-    *layers, last = [module for module in net.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    *layers, _ = [module for module in net.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm)]
     for layer in (*layers, *norms):
         layer.weight[::2] = 0
