@@ -41,7 +41,8 @@ class Inherited:
             return ()
         first, *others = self.heritage.trials
         name = self.heritage.study.rsplit("/", 1)[-1]
-        return (f"builds on trial {first.number} of {name} ({first.score:.4g}) and knows {len(others)} others",)
+        more = f"{len(others)} more trial{'s' * (len(others) != 1)}"
+        return (f"builds on trial {first.number} of {name} ({first.score:.4g}) and knows {more}",)
 
 
 def inherited(store: Store, project: str, draft: StudyDraft) -> Inherited:

@@ -1,10 +1,9 @@
 """Studies that compress small networks trained on some digits."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from searchd.domain.evaluation import Evaluation
+from searchd.domain.evaluation import Evaluation, Split
 from searchd.domain.study import Dataset
 from tests.unit.trainables.digits import on_digits
 from tests.unit.trainables.fold_runs import FoldRuns, Scores
@@ -18,6 +17,9 @@ PARENTS: dict[str, dict[str, Any]] = {
 }
 """Small networks, by trainable."""
 
+DIGITS = Dataset(uri="some.npz")
+"""The file that ``on_digits`` writes."""
+
 PLAIN = {**DEFAULT, "pruning": "none", "quantisation": "none"}
 """Only trained on."""
 
@@ -30,12 +32,10 @@ def trained_parent(folder: Path, trainable: str = "torch_cnn", **changes: Any) -
     return parent, child(folder, parent, params)
 
 
-def child(
-    folder: Path, parent: FoldRuns, params: dict[str, Any], *, epochs: int = 2, dataset: Dataset | None = None
-) -> FoldRuns:
-    """Runs that compress trial 1 of these runs, on the same rows and folds."""
-    evaluation: Evaluation = replace(parent.evaluation, epochs=epochs)
-    return FoldRuns(folder, "compress", dataset or parent.dataset, evaluation, parent=parent.heritage(params))
+def child(folder: Path, parent: FoldRuns, params: dict[str, Any], dataset: Dataset = DIGITS) -> FoldRuns:
+    """Runs that compress what these left, for two epochs, on the same folds."""
+    evaluation = Evaluation(folds=3, split=Split.STRATIFIED, epochs=2)
+    return FoldRuns(folder, "compress", dataset, evaluation, heritage=parent.heritage(params=params))
 
 
 def untimed(scores: Scores) -> list[dict[str, float]]:

@@ -13,7 +13,7 @@ from searchd.datasets import DatasetCache
 from searchd.domain.evaluation import Evaluation
 from searchd.domain.parent import Heritage, ParentTrial
 from searchd.domain.study import Dataset, StudyName
-from searchd.domain.trial import FoldRunKey, TrialNumber
+from searchd.domain.trial import TrialNumber
 from searchd.ports.engine import Ended, Outcome, Segment, Task
 from searchd.trainable import registered
 from searchd.worker.files import Storage
@@ -49,7 +49,8 @@ class FoldRuns:
         evaluation: Folds and epochs.
         seed: The study's seed.
         metric: The study's objective.
-        parent: What is known of the study that it builds on, whose runs are in the same folder; see ``heritage``.
+        heritage: What the study knows of its parent, such as other fold runs' ``heritage``; None without a parent.
+        trial: Number of the trial.
     """
 
     def __init__(
@@ -61,14 +62,15 @@ class FoldRuns:
         *,
         seed: int = 7,
         metric: str = "accuracy",
-        parent: Heritage | None = None,
+        heritage: Heritage | None = None,
+        trial: int = 1,
     ) -> None:
         self.cache = DatasetCache(folder / "cache", (folder,))
         self._storage = Storage(folder / "storage")
         self._registration = registered()[trainable]
-        study = StudyName("study" if parent is None else f"{parent.study}-child")
-        self.dataset, self.evaluation = dataset, evaluation
-        self._task = Task(study, trainable, {}, dataset, "", evaluation, seed, (metric,), heritage=parent)
+        self._study = StudyName("study" if heritage is None else "child")
+        self._task = Task(self._study, trainable, {}, dataset, "", evaluation, seed, (metric,), heritage=heritage)
+        self._trial = TrialNumber(trial)
 
     def advance(
         self, params: Mapping[str, Any], *, repeat: int = 0, fold: int = 0, target: int | None = None, attempt: int = 1
@@ -78,7 +80,7 @@ class FoldRuns:
         An attempt above 1 continues from the checkpoint, if the attempt before has left one.
         """
         target = target or self._task.evaluation.epochs
-        segment = Segment(self._task, TrialNumber(1), params, repeat, fold, attempt, target)
+        segment = Segment(self._task, self._trial, params, repeat, fold, attempt, target)
         surroundings = Surroundings(self.cache, self._storage, "cpu", Loads())
         run = LiveFoldRun(segment, self._registration, surroundings, NoonClock())
         steps = list(run.advance(segment, lambda: Order.GO_ON))
@@ -93,29 +95,33 @@ class FoldRuns:
         assert ended.outcome in {Outcome.REACHED, Outcome.FINISHED}, ended
         return scores
 
-    def heritage(self, *params: Mapping[str, Any], score: float = 0.5, same_rows: bool = True) -> Heritage:
-        """What a child is told of trials with these parameters, numbered from 1; only those of trial 1 are run here."""
-        trials = tuple(ParentTrial(number, some, score) for number, some in enumerate(params, 1))
-        folds = max(self._task.evaluation.folds, 1)
-        return Heritage(self._task.study, "", self._task.trainable, {}, folds, same_rows, trials)
-
     def rows(self, fold: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The rows that train and that validate."""
         assert self._task.dataset is not None
         return self.cache.split(self._task.dataset, self._task.evaluation, 0, fold)
 
+    def heritage(self, *others: "FoldRuns", params: Mapping[str, Any], same_rows: bool = True) -> Heritage:
+        """What a child, with these rows or with its own, knows of this trial, and of others of the study."""
+        trials = tuple(ParentTrial(int(runs._trial), params, 0.5) for runs in (self, *others))
+        folds = max(self._task.evaluation.folds, 1)
+        return Heritage(self._study, "", self._task.trainable, {}, folds, same_rows=same_rows, trials=trials)
+
+    @property
+    def number(self) -> int:
+        """Number of the trial."""
+        return int(self._trial)
+
+    def file(self, name: str, fold: int = 0) -> Path:
+        """Where a fold run leaves a file of that name."""
+        return self._storage.root / f"artifacts/{self._study}/{self._trial}/0-{fold}" / name
+
     def artifact(self, name: str, fold: int = 0) -> dict[str, Any]:
         """A JSON file that a fold run has left."""
-        found: dict[str, Any] = json.loads(self.path(name, fold).read_text())
+        found: dict[str, Any] = json.loads(self.file(name, fold).read_text())
         return found
-
-    def path(self, name: str, fold: int = 0) -> Path:
-        """A file that a fold run has left, or not."""
-        key = FoldRunKey(self._task.study, TrialNumber(1), 0, fold, self._task.born)
-        return self._storage.artifacts(key) / name
 
     def confusion(self, fold: int = 0) -> dict[str, Any] | None:
         """The confusion matrix that a fold run has left, or None."""
-        path = self.path("confusion_matrix.json", fold)
+        path = self.file("confusion_matrix.json", fold)
         found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
         return found

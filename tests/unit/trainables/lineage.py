@@ -6,6 +6,8 @@ from typing import Any
 
 from searchd.domain.checks import draft_violations
 from searchd.domain.draft import StudyDraft
+from searchd.domain.evaluation import Evaluation
+from searchd.domain.study import Dataset
 from searchd.wire.drafts import decode_draft
 from searchd.wire.study_file import read_study
 from searchd.worker.loading import load_trainable
@@ -14,10 +16,12 @@ from tests.unit.trainables.fold_runs import FoldRuns
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The fold runs of a study's first configuration, and its parameters."""
+    """The fold runs of a study's first configuration, and what is to be known of them."""
 
     runs: FoldRuns
     params: dict[str, Any]
+    dataset: Dataset
+    evaluation: Evaluation
 
 
 def trained(path: Path, folder: Path, modules: tuple[str, ...]) -> Trained:
@@ -30,22 +34,19 @@ def trained(path: Path, folder: Path, modules: tuple[str, ...]) -> Trained:
     """
     draft = draft_of(path)
     card = load_trainable(draft.trainable, modules, installed=False)
-    space = draft.space if draft.space is not None else card.space
-    params = {**space.draw([0.5] * len(space.parameters)), **(card.default or {}), **draft.fixed}
+    params = {**draft.space.draw([0.5] * len(draft.space.parameters)), **(card.default or {}), **draft.fixed}
     metric = draft.objectives[0].metric
     if draft.parent is None:
         assert draft.dataset is not None
-        evaluation = replace(draft.evaluation, epochs=1)
-        runs = FoldRuns(folder, draft.trainable, draft.dataset, evaluation, metric=metric)
+        dataset, evaluation, heritage = draft.dataset, replace(draft.evaluation, epochs=1), None
     else:
         wanted = draft.parent.study
-        (file,) = [file for file in path.parent.glob("*.yaml") if read_study(file.read_text()).study_id == wanted]
+        (file,) = [some for some in path.parent.glob("*.yaml") if read_study(some.read_text()).study_id == wanted]
         parent = trained(file, folder, modules)
-        dataset, evaluation = parent.runs.dataset, parent.runs.evaluation
-        heritage = parent.runs.heritage(parent.params)
-        runs = FoldRuns(folder, draft.trainable, dataset, evaluation, metric=metric, parent=heritage)
+        dataset, evaluation, heritage = parent.dataset, parent.evaluation, parent.runs.heritage(params=parent.params)
+    runs = FoldRuns(folder, draft.trainable, dataset, evaluation, metric=metric, heritage=heritage)
     runs.scores(params)
-    return Trained(runs, params)
+    return Trained(runs, params, dataset, evaluation)
 
 
 def draft_of(path: Path) -> StudyDraft:

@@ -16,7 +16,7 @@ from searchd.ports.engine import Outcome
 from searchd.trainable import registered
 from searchd.trainable.parent import PREDICTIONS
 from searchd.worker.sources import source_files
-from tests.unit.trainables.compressing import PARENTS, PLAIN, child, trained_parent, untimed
+from tests.unit.trainables.compressing import DIGITS, PARENTS, PLAIN, child, trained_parent, untimed
 from tests.unit.trainables.digits import on_digits, paused_everywhere
 from tests.unit.trainables.fold_runs import FoldRuns
 from trainables import (
@@ -50,12 +50,12 @@ def test_file_holds_what_was_scored(tmp_path: Path, way: dict[str, Any]) -> None
     _, runs = trained_parent(tmp_path)
     scores = runs.scores({**DEFAULT, **way})
     assert [set(some) - {"latency_ms"} for some in scores] == [set(untimed(scores)[0])] * 2
-    path = runs.path(NETWORK)
+    path = runs.file(NETWORK)
     assert path.stat().st_size == scores[-1]["bytes"]
-    data, (train, valid) = runs.cache.load(runs.dataset), runs.rows()
+    data, (train, valid) = runs.cache.load(DIGITS), runs.rows()
     with torch.no_grad():
         given = read(path)(torch_inputs.images(data, train)[torch.tensor(valid)])
-    with np.load(runs.path(PREDICTIONS)) as kept:
+    with np.load(runs.file(PREDICTIONS)) as kept:
         stored = kept["values"][np.searchsorted(kept["rows"], valid)]
     assert np.array_equal(given.double().softmax(1).numpy().astype(np.float32), stored)
     assert (given.argmax(1).numpy() == data.y[valid]).mean() == pytest.approx(scores[-1]["accuracy"], abs=1e-12)
@@ -87,7 +87,7 @@ def test_untouched_network_is_the_parents(tmp_path: Path) -> None:
     """Without pruning, quantisation and a learning rate, the predictions are those that the parent kept."""
     parent, runs = trained_parent(tmp_path, "torch_mlp", norm="none")
     runs.scores({**PLAIN, "lr": 0.0})
-    with np.load(parent.path(PREDICTIONS)) as theirs, np.load(runs.path(PREDICTIONS)) as ours:
+    with np.load(parent.file(PREDICTIONS)) as theirs, np.load(runs.file(PREDICTIONS)) as ours:
         assert np.array_equal(theirs["values"], ours["values"])
 
 
@@ -105,7 +105,7 @@ def test_masks_are_kept_while_it_trains(tmp_path: Path) -> None:
     """As many weights are 0 in the file as were pruned, although momentum and weight decay move all others."""
     _, runs = trained_parent(tmp_path, "torch_mlp", optimizer="sgd", momentum=0.9, weight_decay=1e-3)
     scores = runs.scores({**DEFAULT, "sparsity": 0.8, "quantisation": "none"})
-    tensors = safetensors.torch.load(gzip.decompress(runs.path(NETWORK).read_bytes()))
+    tensors = safetensors.torch.load(gzip.decompress(runs.file(NETWORK).read_bytes()))
     left = {name: len(values) for name, values in tensors.items() if f"{name}|places" in tensors}
     total = 64 * 32 + 32 * 32 + 32 * 10
     assert sum(left.values()) == total - round(0.8 * total)
@@ -125,7 +125,7 @@ def test_structured_pruning_makes_layers_narrower(tmp_path: Path) -> None:
     """Channels are gone, not 0: the network that is read has fewer of them."""
     _, runs = trained_parent(tmp_path)
     runs.scores({**DEFAULT, "pruning": "structured", "sparsity": 0.75})
-    net = read(runs.path(NETWORK))
+    net = read(runs.file(NETWORK))
     kernels = [module for module in net.modules() if isinstance(module, torch.nn.Conv2d)]
     assert [(layer.in_channels, layer.out_channels) for layer in kernels] == [(1, 2), (2, 4)]
 
@@ -138,7 +138,7 @@ def test_numbers_are_compressed_too(tmp_path: Path) -> None:
     line, three = Dataset(uri="line.npz"), Evaluation(folds=3, epochs=8)
     parent = FoldRuns(tmp_path, "torch_mlp", line, three, metric="loss")
     parent.scores(params)
-    runs = FoldRuns(tmp_path, "compress", line, three, metric="loss", parent=parent.heritage(params))
+    runs = FoldRuns(tmp_path, "compress", line, three, metric="loss", heritage=parent.heritage(params=params))
     assert runs.scores({**DEFAULT, "sparsity": 0.3})[-1]["r2"] > 0.8
 
 
@@ -214,7 +214,7 @@ def test_other_rows_are_refused(tmp_path: Path) -> None:
     """A dataset with other classes than the parent's says which layer does not fit."""
     parent = on_digits(tmp_path, "torch_cnn")
     parent.scores(PARENTS["torch_cnn"])
-    data = parent.cache.load(parent.dataset)
+    data = parent.cache.load(DIGITS)
     np.savez(tmp_path / "few.npz", X=data.X.reshape(-1, 8, 8), y=data.y % 3)
     _, ended = child(tmp_path, parent, PARENTS["torch_cnn"], dataset=Dataset(uri="few.npz")).advance(DEFAULT)
     assert ended.outcome is Outcome.FAILED
