@@ -1,7 +1,7 @@
 """Compression of two networks on digits, against small networks that are trained directly; on rows that no choice saw.
 
-For each seed a fifth of the rows is set aside and a fifth of the others validates. A network is trained for 8 epochs and
-compressed in 9 ways with 4 more each; networks of 6 smaller widths are trained for 12. All are files of one format,
+For each seed a fifth of the rows is set aside and a fifth of the others validates. A network is trained for 8 epochs
+and compressed in 9 ways with 4 more each; networks of 6 smaller widths are trained for 12. All are files of one format,
 those trained directly as they are and also with weights of 8 bits. ``chosen`` is the smallest file whose validation
 accuracy is at most a quarter of a point below the network's own: half of what may be lost, since choosing flatters. At
 equal bytes, of the files that are no larger the one with the best validation accuracy counts: compressed against
