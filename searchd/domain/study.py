@@ -105,6 +105,7 @@ class StudySpec:
     ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies whose best
     configurations are tried first and searched around, ``precedents`` is what was read of each at creation, shape
     (n_studies, n_trials). ``parent`` is the study that this one builds on, and ``heritage`` what was read of that.
+    ``track`` names where it is to appear besides, such as ``tensorboard``.
     """
 
     trainable: str
@@ -126,6 +127,7 @@ class StudySpec:
     precedents: tuple[tuple[Precedent, ...], ...] = ()
     parent: Parent | None = None
     heritage: Heritage | None = None
+    track: tuple[str, ...] = ()
 
     @property
     def objective(self) -> Objective:
