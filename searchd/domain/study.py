@@ -106,6 +106,8 @@ class StudySpec:
     configurations are tried first and searched around, ``precedents`` is what was read of each at creation, shape
     (n_studies, n_trials). ``parent`` is the study that this one builds on, and ``heritage`` what was read of that.
     ``track`` names where it is to appear besides, such as ``tensorboard``.
+    ``code_id`` is that of the uploaded code which registers the trainable; empty for one that the server knows by
+    itself.
     """
 
     trainable: str
@@ -125,6 +127,7 @@ class StudySpec:
     limits: tuple[Limit, ...] = ()
     warm_start: tuple[str, ...] = ()
     precedents: tuple[tuple[Precedent, ...], ...] = ()
+    code_id: str = ""
     parent: Parent | None = None
     heritage: Heritage | None = None
     track: tuple[str, ...] = ()
