@@ -10,7 +10,7 @@ import numpy as np
 from searchd.trainable import Context, loguniform, randint, trainable, uniform
 from trainables import torch_targets
 from trainables.torch_architectures import NETWORK, Blueprint, drawn, handed_over, read_blueprint
-from trainables.torch_inheritance import heir
+from trainables.torch_inheritance import heir, require_row
 from trainables.torch_inputs import Rows
 from trainables.torch_parameters import TRAINING, completed
 from trainables.torch_thawing import THAWING
@@ -48,7 +48,7 @@ def fine_tune(ctx: Context) -> Iterator[dict[str, float]]:
     make_deterministic(ctx.seed)
     rows = some(ctx.train_index, data, p["share"], (ctx.repeat, ctx.fold + 1))
     inputs = blueprint.architecture.inputs(data, rows)
-    _require_row(blueprint, tuple(inputs.shape[1:]))
+    require_row(blueprint, tuple(inputs.shape[1:]))
     own = drawn(ctx, blueprint.network, p, data, inputs)
     net = own.build() if p["from_scratch"] else heir(blueprint, weights, own.classes)
     target = torch_targets.target_of(data, rows, ctx.device)
@@ -75,21 +75,6 @@ def _origin(ctx: Context) -> tuple[Blueprint, Path]:
         remedy = "name a `parent` study, or fix `weights` to a file"
         raise ValueError(f"fine_tune has no weights to begin with; {remedy}") from error
     return read_blueprint(parent.artifact(NETWORK)), parent.artifact(WEIGHTS)
-
-
-def _require_row(origin: Blueprint, row: tuple[int, ...]) -> None:
-    """Refuse inputs of another shape than the network has been trained with.
-
-    Raises:
-        ValueError: they are; it says where they differ.
-    """
-    if row == origin.row:
-        return
-    axes = origin.architecture.axes
-    theirs, own = (", ".join(f"{n} {axis}" for n, axis in zip(of, axes, strict=False)) for of in (origin.row, row))
-    raise ValueError(
-        f"the network takes rows of {theirs}, and those of this dataset have {own}; bring them to its shape"
-    )
 
 
 def some(train: Rows, data: Any, share: float, seed: tuple[int, int]) -> Rows:

@@ -122,10 +122,13 @@ class Blueprint:
         outputs = 1 if self.classes is None else len(self.classes)
         return self.architecture.build(self.parameters, self.row, outputs)
 
+    def described(self) -> dict[str, Any]:
+        """As a JSON object, for ``blueprint_of``."""
+        return {"network": self.network, "parameters": self.parameters, "row": self.row, "classes": self.classes}
+
     def write(self, path: Path) -> None:
         """Write it as JSON."""
-        described = {"network": self.network, "parameters": self.parameters, "row": self.row, "classes": self.classes}
-        path.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(self.described(), indent=2) + "\n", encoding="utf-8")
 
 
 def handed_over(ctx: Context, blueprint: Blueprint, data: Any, net: nn.Module, target: Target, train: Rows) -> None:
@@ -147,16 +150,28 @@ def read_blueprint(path: Path) -> Blueprint:
         ValueError: the file is not there, or something in it is missing or of another kind.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        network, given = found["network"], dict(found["parameters"])
-        row, classes = tuple(map(int, found["row"])), found["classes"]
-        architecture = ARCHITECTURES[network]
+        return blueprint_of(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         example = '{"network": "mlp", "parameters": {"layers": 2}, "row": [30], "classes": [0, 1]}'
         why = f"{type(error).__name__}: {error}"
         raise ValueError(f"{path} does not describe a network ({why}); write one such as {example}") from error
+
+
+def blueprint_of(described: Mapping[str, Any]) -> Blueprint:
+    """What ``Blueprint.described`` gave.
+
+    Raises:
+        KeyError: a field is missing, or there is no such network.
+        ValueError, TypeError: a field is of another kind, or a parameter is not known.
+    """
+    architecture, classes = ARCHITECTURES[described["network"]], described["classes"]
     usual = {name: architecture.default[name] for name in architecture.shape}
-    return Blueprint(network, completed(usual, given), row, None if classes is None else tuple(classes))
+    return Blueprint(
+        described["network"],
+        completed(usual, dict(described["parameters"])),
+        tuple(map(int, described["row"])),
+        None if classes is None else tuple(classes),
+    )
 
 
 def drawn(ctx: Context, network: str, p: Parameters, data: Any, inputs: Tensor) -> Blueprint:

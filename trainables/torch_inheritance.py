@@ -36,6 +36,21 @@ def heir(blueprint: Blueprint, weights: Path, classes: tuple[object, ...] | None
     return net
 
 
+def require_row(origin: Blueprint, row: tuple[int, ...]) -> None:
+    """Refuse inputs of another shape than the network has been trained with.
+
+    Raises:
+        ValueError: they are; it says where they differ.
+    """
+    if row == origin.row:
+        return
+    axes = origin.architecture.axes
+    theirs, own = (", ".join(f"{n} {axis}" for n, axis in zip(of, axes, strict=False)) for of in (origin.row, row))
+    raise ValueError(
+        f"the network takes rows of {theirs}, and those of this dataset have {own}; bring them to its shape"
+    )
+
+
 def _read(path: Path) -> Weights:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)

@@ -158,7 +158,7 @@ def trained(
         torch.manual_seed(ctx.seed + epoch)
         if "frozen" in p:
             freeze(net, p, epoch)
-        in_training = made.epoch(_checked(batches(train, p["batch_size"]), p), epoch - 1, ctx.max_epochs)
+        in_training = made.epoch(checked(batches(train, p["batch_size"]), p), epoch - 1, ctx.max_epochs)
         given = made.given(valid)
         scores = target.scores(given, valid)
         if not math.isfinite(scores["loss"]):
@@ -187,7 +187,7 @@ def batches(rows: Tensor, size: int) -> list[Tensor]:
     return cut
 
 
-def _checked(cut: list[Tensor], p: Parameters) -> list[Tensor]:
+def checked(cut: list[Tensor], p: Parameters) -> list[Tensor]:
     """The batches, if their rows can be normalised.
 
     Raises:

@@ -5,7 +5,7 @@ import textwrap
 
 from benchmarks.report import WIDTH, Figure, Ratio, Report
 
-SECTIONS = ("tabular", "ensembles")
+SECTIONS = ("tabular", "ensembles", "transfer", "compression")
 """Modules of this package with ``measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]``."""
 
 
