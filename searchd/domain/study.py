@@ -102,8 +102,8 @@ class StudySpec:
     """What a caller defines. After creation only the budget may grow.
 
     ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies whose best
-    configurations are tried first and searched around, ``precedents`` is what was read of each at creation, shape
-    (n_studies, n_trials).
+    configurations are tried first and searched around. What was read of them at creation are ``inherited``, the best
+    configuration of each, and ``precedents``, how others did, shape (n_studies, n_trials).
     """
 
     trainable: str
@@ -123,6 +123,7 @@ class StudySpec:
     limits: tuple[Limit, ...] = ()
     warm_start: tuple[str, ...] = ()
     precedents: tuple[tuple[Precedent, ...], ...] = ()
+    inherited: tuple[Parameters, ...] = ()
 
     @property
     def objective(self) -> Objective:
@@ -158,7 +159,7 @@ class StudySpec:
 
     def differing(self, other: "StudySpec") -> tuple[str, ...]:
         """Names of the fields in which the two differ; what was read of earlier studies is not compared."""
-        names = [f.name for f in fields(self) if f.name != "precedents"]
+        names = [f.name for f in fields(self) if f.name not in ("precedents", "inherited")]
         return tuple(name for name in names if getattr(self, name) != getattr(other, name))
 
     @property

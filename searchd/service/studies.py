@@ -37,7 +37,7 @@ from searchd.ports.store import Store
 from searchd.service.definition import Surroundings, VendorCheck, any_vendor, chosen_split, define
 from searchd.service.desk import remembered
 from searchd.service.loop import Loop
-from searchd.service.warmth import Warmth, named, unknown_studies, warmth
+from searchd.service.warmth import named, unknown_studies, warmth
 
 
 class Studies:
@@ -114,14 +114,14 @@ class Studies:
         if card.default is not None:
             default = {n: v for n, v in card.default.items() if n not in spec.fixed}
         known = await asyncio.to_thread(warmth, self._store, project, spec, default)
-        first, remarks = _first(spec, default, known)
+        first, remarks = _first(spec, default)
         study = Study(
             name,
-            replace(spec, precedents=known.precedents),
+            replace(spec, precedents=known.precedents, inherited=known.best),
             card.code,
             inspection.fingerprint if inspection else "",
             self._clock.now(),
-            progress=Progress(search_log=remarks),
+            progress=Progress(search_log=(*remarks, *known.remarks)),
         )
         if validate_only:
             return await self._as_it_would_be(study)
@@ -239,13 +239,12 @@ class Studies:
 
 
 def _first(
-    spec: StudySpec, default: Parameters | None, known: Warmth
+    spec: StudySpec, default: Parameters | None
 ) -> tuple[tuple[tuple[Parameters, Origin], ...], tuple[str, ...]]:
     """The configurations that a study begins with, and what is to be said of them."""
-    first = [(parameters, Origin.WARM_START) for parameters in known.best if parameters != default]
     if default is None or not spec.search.default_first:
-        return tuple(first), known.remarks
+        return (), ()
     unmet = spec.space.unmet(default)
     if unmet is not None:
-        return tuple(first), (f"the default configuration does not meet {unmet!r} and is not tried", *known.remarks)
-    return ((default, Origin.DEFAULT), *first), known.remarks
+        return (), (f"the default configuration does not meet {unmet!r} and is not tried",)
+    return ((default, Origin.DEFAULT),), ()

@@ -70,6 +70,7 @@ class StoredValuesContract:
             labels={"team": "vision", "note": 'Ünïcode "quoted"\n\0'},
             warm_start=("old", "older"),
             precedents=((Precedent({"a": 0.25, "c": "1"}, -0.5), Precedent({"a": 0.5, "c": None}, -1e300)), ()),
+            inherited=({"a": 0.25, "c": [None, {}]},),
         )
         progress = Progress({"completed": 2}, (2, 1), Best(2, 0.5), 0.25, 1, 12, 90, 3.5)
         made = study(spec=definition, progress=progress, reason="why", ended_at=AT + timedelta(microseconds=1))
