@@ -1,6 +1,7 @@
 """Classifiers for tables: a scikit-learn pipeline whose every step is a choice with parameters of its own."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,10 @@ def sklearn_classifier(ctx: Context) -> Iterator[dict[str, float]]:
         with tabular.one_quiet_thread():
             seen = known[model.predict(rows)]
             predicted = known[model.predict(held)]
-            graded = _graded(model, held, labels[valid], known, data.classes)
+            graded = _graded(model, data, known, valid)
         metrics.write_confusion_matrix(ctx.artifact("confusion_matrix.json"), labels[valid], predicted, data.classes)
         metrics.write_class_report(ctx.artifact("class_report.json"), labels[valid], predicted, data.classes)
+        ctx.predict(partial(_probabilities, model, data, known))
         found = metrics.classification(labels[valid], predicted)
         right = float(np.mean(seen == labels[train]))
         yield {**found, **graded, **metrics.training("accuracy", right, found["accuracy"])}
@@ -85,17 +87,29 @@ def _weights(p: Mapping[str, Any], codes: NDArray[Any]) -> NDArray[np.float64] |
     raise tabular.unknown("class_weight", p["class_weight"], "none or balanced")
 
 
-def _graded(
-    model: Pipeline, rows: tabular.Rows, truth: NDArray[Any], known: NDArray[Any], classes: Sequence[Any]
-) -> dict[str, float]:
-    """The metrics that need more than predicted classes. A class that was not trained on has probability 0."""
-    scores = np.zeros((len(rows), len(classes)))
+def _graded(model: Pipeline, data: Any, known: NDArray[Any], valid: NDArray[np.intp]) -> dict[str, float]:
+    """The metrics that need more than predicted classes."""
+    truth = np.asarray(data.y)[valid]
     if hasattr(model, "predict_proba"):
-        scores[:, known] = model.predict_proba(rows)
+        scores = _probabilities(model, data, known, valid)
         if not np.isfinite(scores).all():
             raise Infeasible("the probabilities are not finite")
-        return metrics.probabilistic(truth, scores, classes)
+        return metrics.probabilistic(truth, scores, data.classes)
     print("log_loss and calibration_error are left out: fix svm_probabilities to true for them")  # noqa: T201
-    decided = model.decision_function(rows)
+    scores = np.zeros((len(valid), len(data.classes)))
+    decided = model.decision_function(tabular.rows_of(data, valid))
     scores[:, known] = np.column_stack([-decided, decided]) if decided.ndim == 1 else decided
-    return metrics.roc_auc(truth, scores, classes)
+    return metrics.roc_auc(truth, scores, data.classes)
+
+
+def _probabilities(model: Pipeline, data: Any, known: NDArray[Any], index: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Of rows of the dataset, shape (n, k); 1 for the predicted class if the model has no probabilities. A class that
+    was not trained on has probability 0."""
+    rows = tabular.rows_of(data, index)
+    probabilities = np.zeros((len(rows), len(data.classes)))
+    with tabular.one_quiet_thread():
+        if hasattr(model, "predict_proba"):
+            probabilities[:, known] = model.predict_proba(rows)
+        else:
+            probabilities[np.arange(len(rows)), known[model.predict(rows)]] = 1.0
+    return probabilities

@@ -1,8 +1,12 @@
 """Regressors for tables: a scikit-learn pipeline whose every step is a choice with parameters of its own."""
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
 from searchd.trainable import Context, Infeasible, trainable
 from trainables import metrics, tabular, tabular_models
@@ -30,12 +34,17 @@ def sklearn_regressor(ctx: Context) -> Iterator[dict[str, float]]:
     for _ in ctx.epochs():
         predictor = tabular_models.regressor(p, ctx.seed, len(rows))
         model = tabular.fitted(p, ctx.seed, rows, target[train], data, predictor)
-        with tabular.one_quiet_thread():
-            seen = model.predict(rows)
-            predicted = model.predict(tabular.rows_of(data, valid))
+        seen, predicted = _predicted(model, data, train), _predicted(model, data, valid)
         if not (np.isfinite(seen).all() and np.isfinite(predicted).all()):
             raise Infeasible(f"regressor {p['regressor']} predicts values that are not finite")
         found = metrics.regression(target[valid], predicted)
         trained = metrics.regression(target[train], seen)
+        ctx.predict(partial(_predicted, model, data))
         yield {**found, **metrics.training("rmse", trained["rmse"], found["rmse"])}
         return
+
+
+def _predicted(model: Pipeline, data: Any, index: NDArray[np.intp]) -> NDArray[Any]:
+    with tabular.one_quiet_thread():
+        numbers: NDArray[Any] = model.predict(tabular.rows_of(data, index))
+    return numbers

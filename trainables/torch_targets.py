@@ -58,6 +58,10 @@ class Target(Protocol):
         """The metrics of the network's answers for some rows, ``loss`` among them."""
         ...
 
+    def predictions(self, given: Tensor) -> NDArray[np.float64]:
+        """The network's answers as others take them: probabilities, shape (n, k), or numbers, shape (n,)."""
+        ...
+
     def write(self, given: Tensor, rows: Tensor, artifact: Artifact) -> None:
         """Write down what metrics cannot say about the answers."""
         ...
@@ -97,6 +101,11 @@ class Classes:
         truth = self.values[rows]
         loss = float(functional.cross_entropy(given, truth))
         return {**metrics.classification(truth.cpu().numpy(), given.argmax(1).cpu().numpy()), "loss": loss}
+
+    def predictions(self, given: Tensor) -> NDArray[np.float64]:
+        """Probabilities, shape (n, k)."""
+        probabilities: NDArray[np.float64] = given.double().softmax(1).cpu().numpy()
+        return probabilities
 
     def write(self, given: Tensor, rows: Tensor, artifact: Artifact) -> None:
         """The confusion matrix."""
@@ -139,10 +148,15 @@ class Numbers:
         """Errors in the target's own units."""
         loss = float(functional.mse_loss(given, self.values[rows]))
         truth = self._numbers[rows.cpu().numpy()]
-        predicted = given.cpu().double().numpy() * self._deviation + self._mean
+        predicted = self.predictions(given)
         if not np.isfinite(predicted).all():
             return {"loss": loss}
         return {**metrics.regression(truth, predicted), "loss": loss}
+
+    def predictions(self, given: Tensor) -> NDArray[np.float64]:
+        """In the target's own units, shape (n,)."""
+        scaled: NDArray[np.float64] = given.cpu().double().numpy()
+        return scaled * self._deviation + self._mean
 
     def write(self, given: Tensor, rows: Tensor, artifact: Artifact) -> None:
         """Nothing."""

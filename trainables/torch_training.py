@@ -19,6 +19,10 @@ PREDICTED_AT_ONCE = 1024
 """Rows of a batch without gradients: bounds memory, changes no result."""
 
 
+WEIGHTS = "weights.pt"
+"""The artifact that holds the state of a network that was trained to its end."""
+
+
 @dataclass(slots=True)
 class Patience:
     """Early stopping: how long the validation loss has not fallen.
@@ -138,6 +142,7 @@ def trained(ctx: Context, p: Parameters, net: nn.Module, inputs: Tensor, target:
     train, valid = (torch.tensor(index, device=ctx.device) for index in (ctx.train_index, ctx.valid_index))
     patience = Patience(p["patience"])
     ctx.keep(net=net, opt=made.opt, patience=patience)
+    ctx.predict(lambda rows: target.predictions(made.given(torch.tensor(rows, device=ctx.device))))
     for epoch in ctx.epochs():
         if patience.spent:
             return
@@ -151,6 +156,7 @@ def trained(ctx: Context, p: Parameters, net: nn.Module, inputs: Tensor, target:
         patience.told(scores["loss"])
         if epoch == ctx.max_epochs or patience.spent:
             target.write(given, valid, ctx.artifact)
+            torch.save(net.state_dict(), ctx.artifact(WEIGHTS))
         yield {**scores, **target.training(in_training, scores)}
 
 

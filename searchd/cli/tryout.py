@@ -147,6 +147,7 @@ def _card_of(found: "Registration") -> Card:
         folds=found.folds,
         code="",
         gradients=found.gradients,
+        parent=found.parent,
     )
 
 

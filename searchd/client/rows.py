@@ -38,6 +38,7 @@ def trial_row(trial: Trial) -> dict[str, Any]:
         "number": trial.number,
         "state": trial.state.value,
         "origin": trial.origin.value,
+        "of": trial.of,
         "rungs": len(trial.rung_scores),
         "score": trial.rung_scores[-1] if trial.rung_scores else None,
         "epochs": sum(run.epoch for run in trial.fold_runs),

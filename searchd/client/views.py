@@ -152,6 +152,7 @@ class Trial(View):
         failure: What went wrong, if it failed or is infeasible by an attempt's fault, else None.
         other_values: Means of the study's ``other_metrics`` at the highest completed rung; empty before the first.
         breaks_limits: Whether those break a limit of the study.
+        of: Number of the trial that it confirms, tests or descends from, or None.
     """
 
     study: StudyName
@@ -170,6 +171,7 @@ class Trial(View):
     failure: Failure | None
     other_values: tuple[float, ...]
     breaks_limits: bool
+    of: int | None
 
     @property
     def retries(self) -> int:
@@ -310,6 +312,7 @@ def read_trial(message: trial_pb2.Trial) -> Trial:
         failure=decode_failure(message.failure) if message.failure else None,
         other_values=tuple(message.other_values),
         breaks_limits=message.breaks_limits,
+        of=message.of_trial or None,
         message=message,
     )
 

@@ -57,6 +57,7 @@ class ActiveStudy:
             seed=spec.seed,
             metrics=(spec.objective.metric, *spec.others),
             born=study.created_at.isoformat(),
+            heritage=spec.heritage,
         )
         self.trials: dict[TrialNumber, Trial] = {}
         """Trials that have not ended."""

@@ -31,6 +31,7 @@ class Card:
         folds: Whether it can train on a given fold; else only on one hold-out split of its own.
         code: Fingerprint of its code (12 hex digits).
         gradients: Metrics whose derivatives by each of its continuous parameters it reports too.
+        parent: Whether a study of it must build on another.
     """
 
     name: str
@@ -43,3 +44,4 @@ class Card:
     folds: bool
     code: str
     gradients: tuple[str, ...] = ()
+    parent: bool = False

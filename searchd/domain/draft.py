@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from searchd.domain.evaluation import Evaluation, Racing, Split
 from searchd.domain.objective import Limit, Objective
+from searchd.domain.parent import Parent
 from searchd.domain.scheduler import Scheduler, SchedulerMode
 from searchd.domain.search import Search
 from searchd.domain.space import Parameters, SearchSpace
@@ -48,6 +49,7 @@ class StudyDraft:
     labels: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
     warm_start: tuple[str, ...] = ()
+    parent: Parent | None = None
     limits_at: tuple[int, ...] = field(default=(), compare=False)
     expressions_at: tuple[int, ...] = field(default=(), compare=False)
 

@@ -11,6 +11,7 @@ from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import RETRIES, Failure
 from searchd.domain.fidelity import Ladder, derived_ladder, population_ladder, spaced_ladder
 from searchd.domain.objective import Limit, Objective
+from searchd.domain.parent import Heritage, Parent
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.search import Algorithm, Precedent, Search
 from searchd.domain.space import Parameters, SearchSpace
@@ -103,7 +104,8 @@ class StudySpec:
 
     ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies whose best
     configurations are tried first and searched around. What was read of them at creation are ``inherited``, the best
-    configuration of each, and ``precedents``, how others did, shape (n_studies, n_trials).
+    configuration of each, and ``precedents``, how others did, shape (n_studies, n_trials). ``parent`` is the study
+    that this one builds on, and ``heritage`` what was read of that.
     """
 
     trainable: str
@@ -124,6 +126,8 @@ class StudySpec:
     warm_start: tuple[str, ...] = ()
     precedents: tuple[tuple[Precedent, ...], ...] = ()
     inherited: tuple[Parameters, ...] = ()
+    parent: Parent | None = None
+    heritage: Heritage | None = None
 
     @property
     def objective(self) -> Objective:
@@ -159,7 +163,7 @@ class StudySpec:
 
     def differing(self, other: "StudySpec") -> tuple[str, ...]:
         """Names of the fields in which the two differ; what was read of earlier studies is not compared."""
-        names = [f.name for f in fields(self) if f.name not in ("precedents", "inherited")]
+        names = [f.name for f in fields(self) if f.name not in ("precedents", "inherited", "heritage")]
         return tuple(name for name in names if getattr(self, name) != getattr(other, name))
 
     @property

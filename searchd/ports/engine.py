@@ -12,6 +12,7 @@ from typing import NewType, Protocol
 
 from searchd.domain.evaluation import Evaluation
 from searchd.domain.failure import Failure
+from searchd.domain.parent import Heritage
 from searchd.domain.space import Parameters
 from searchd.domain.study import Dataset, Resources, StudyName
 from searchd.domain.trial import FoldRunKey, TrialNumber
@@ -41,6 +42,7 @@ class Task:
         seed: The study's seed; trial and fold seeds are derived from it.
         metrics: Metrics without which a report is refused (the objective's).
         born: When the study was created, which tells it from an earlier one of the same name.
+        heritage: What it knows of the study that it builds on; None if there is none.
     """
 
     study: StudyName
@@ -52,6 +54,7 @@ class Task:
     seed: int
     metrics: tuple[str, ...]
     born: str = ""
+    heritage: Heritage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> 
         labels=draft.labels,
         limits=draft.limits,
         warm_start=draft.warm_start,
+        parent=draft.parent,
     )
 
 
@@ -140,6 +141,8 @@ def chosen_split(draft: StudyDraft, inspection: Inspection | None) -> Split:
 
 
 def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
+    if card.parent and draft.parent is None:
+        yield Violation("parent", f"{card.name} builds on another study, and none is named", "write parent: STUDY")
     known = card.space.names()
     taken = {*known, *(card.default or {})}
     declares = bool(card.space.parameters) or card.default is not None

@@ -36,6 +36,7 @@ from searchd.ports.clock import Clock
 from searchd.ports.store import Store
 from searchd.service.definition import Surroundings, VendorCheck, any_vendor, chosen_split, define
 from searchd.service.desk import remembered
+from searchd.service.heritage import inherited
 from searchd.service.loop import Loop
 from searchd.service.warmth import named, unknown_studies, warmth
 
@@ -100,14 +101,16 @@ class Studies:
         if self._loop.refusal is not None and not validate_only:
             raise self._loop.refusal.with_traceback(None)
         cards = await asyncio.to_thread(self._catalog.cards)
-        inspection = None
+        heir = await asyncio.to_thread(inherited, self._store, project, draft)
+        draft, inspection = heir.draft, None
         if draft.dataset is not None:
             inspection = await asyncio.to_thread(self._inspected, draft, draft.dataset)
         nodes = self._loop.conductor.mind.cluster.nodes
+        conflicts = () if inspection is None else heir.conflicts(inspection.fingerprint)
         unknown = await asyncio.to_thread(lambda: list(unknown_studies(self._store, project, draft.warm_start)))
         around = Surroundings(cards, inspection, nodes, self._vendors)
         # Elsewhere, since to see what constraints leave of a space may take seconds.
-        spec = await asyncio.to_thread(define, draft, (*violations, *unknown), around)
+        spec = await asyncio.to_thread(define, draft, (*violations, *unknown, *heir.violations, *conflicts), around)
         name = study_name(project, study_id) if study_id else await self._free_name(project, spec.trainable)
         card = cards[spec.trainable]
         default = None
@@ -117,11 +120,11 @@ class Studies:
         first, remarks = _first(spec, default)
         study = Study(
             name,
-            replace(spec, precedents=known.precedents, inherited=known.best),
+            replace(spec, precedents=known.precedents, inherited=known.best, heritage=heir.heritage),
             card.code,
             inspection.fingerprint if inspection else "",
             self._clock.now(),
-            progress=Progress(search_log=(*remarks, *known.remarks)),
+            progress=Progress(search_log=(*heir.remarks, *remarks, *known.remarks)),
         )
         if validate_only:
             return await self._as_it_would_be(study)

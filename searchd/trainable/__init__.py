@@ -13,6 +13,7 @@ A ``ray.tune.Trainable`` class or a function that calls ``tune.report`` is regis
 """
 
 from searchd.trainable.context import Context, Host, Infeasible, Params, current, set_current
+from searchd.trainable.parent import MissingPart, ParentTrial
 from searchd.trainable.registry import GeneratorFunction, Registration, register, registered, trainable
 from searchd.trainable.space import (
     ParameterSpec,
@@ -33,8 +34,10 @@ __all__ = [
     "GeneratorFunction",
     "Host",
     "Infeasible",
+    "MissingPart",
     "ParameterSpec",
     "Params",
+    "ParentTrial",
     "Registration",
     "When",
     "choice",

@@ -1,6 +1,6 @@
 """A fold run as its trainable sees it: what it is handed, what it asks for, and how it gives up."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from searchd.trainable.parent import ParentTrial
+
     IntArray = NDArray[np.intp]
+    FloatArray = NDArray[np.floating[Any]]
 
 
 class Infeasible(Exception):  # noqa: N818  # named for what went wrong
@@ -67,6 +70,14 @@ class Host(Protocol):
 
     def artifact(self, name: str) -> Path:
         """Where a file of this fold run belongs."""
+        ...
+
+    def predict(self, predictions: "FloatArray | Callable[[IntArray], FloatArray]") -> None:
+        """What to keep of predictions when the fold run has been evaluated in full."""
+        ...
+
+    def parents(self) -> "Sequence[ParentTrial]":
+        """Trials of the parent study, the chosen one first; none without a parent."""
         ...
 
 
@@ -134,6 +145,41 @@ class Context:
     def artifact(self, name: str) -> Path:
         """The path at which to write a file that stays with the trial; its folder exists."""
         return self._host.artifact(name)
+
+    def predict(self, predictions: "FloatArray | Callable[[IntArray], FloatArray]") -> None:
+        """Have predictions kept for studies that build on this one: ensembles need them, and students of a teacher.
+
+        What was said last counts, and only if the fold run is evaluated in full.
+
+        Args:
+            predictions: Of the rows of ``valid_index``, shape (n_valid, n_classes) of probabilities, or (n_valid,) of
+                numbers. Better a function that predicts the rows that it is given: it is called once, at the end, also
+                for rows that the dataset sets aside, and with small datasets for those trained on.
+        """
+        self._host.predict(predictions)
+
+    @property
+    def parent(self) -> "ParentTrial":
+        """The trial that the study builds on.
+
+        Raises:
+            RuntimeError: the study has no parent.
+        """
+        return self.parents[0]
+
+    @property
+    def parents(self) -> "Sequence[ParentTrial]":
+        """That trial and the best others of its study, at least one.
+
+        Raises:
+            RuntimeError: the study has no parent.
+        """
+        found = self._host.parents()
+        if not found:
+            raise RuntimeError(
+                "ctx.parent needs a study to build on and this one names none; add `parent` to the study"
+            )
+        return found
 
 
 _running: list[Context] = []

@@ -30,6 +30,7 @@ class Registration:
     checkpoints: bool
     folds: bool
     gradients: tuple[str, ...]
+    parent: bool = False
 
 
 _registered: dict[str, Registration] = {}
@@ -49,6 +50,7 @@ def trainable(
     folds: bool = True,
     checkpoints: bool | None = None,
     gradients: Sequence[str] = (),
+    parent: bool = False,
 ) -> Callable[[GeneratorFunction], GeneratorFunction]:
     """Register a generator function, which is returned unchanged.
 
@@ -63,6 +65,7 @@ def trainable(
             function calls it, which cannot be seen from here.
         gradients: Metrics whose derivatives it reports too, ``d METRIC/d PARAMETER`` for each of its continuous
             parameters, 0 for one that is not active; needed by a search by gradients.
+        parent: Whether it reads ``ctx.parent``, so that a study must name one.
 
     Raises:
         TypeError: it is not a generator function.
@@ -80,7 +83,7 @@ def trainable(
         if unknown:
             raise ValueError(f"{function.__name__}: gradients names {unknown[0]!r}; name metrics that it declares")
         keeps = _mentions(function.__code__, "keep") if checkpoints is None else checkpoints
-        _add(function, Form.GENERATOR, metrics, space, default, name, keeps, folds, tuple(gradients))
+        _add(function, Form.GENERATOR, metrics, space, default, name, keeps, folds, tuple(gradients), parent)
         return function
 
     return decorate
@@ -146,6 +149,7 @@ def _add(
     checkpoints: bool,
     folds: bool,
     gradients: tuple[str, ...] = (),
+    parent: bool = False,
 ) -> None:
     name = name or target.__name__
     for metric, goal in metrics.items():
@@ -160,7 +164,9 @@ def _add(
         raise ValueError(f"{_place(target)}: the name {name!r} is taken by {_place(taken.target)}; give another name=")
     goals = {metric: Goal(goal) for metric, goal in metrics.items()}
     summary = inspect.cleandoc(target.__doc__ or "").split("\n", 1)[0]
-    _registered[name] = Registration(name, target, form, summary, goals, drawn, default, checkpoints, folds, gradients)
+    _registered[name] = Registration(
+        name, target, form, summary, goals, drawn, default, checkpoints, folds, gradients, parent
+    )
 
 
 def _place(target: Callable[..., Any]) -> str:

@@ -1351,6 +1351,7 @@ class Study(google.protobuf.message.Message):
     LIKE_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     OTHER_METRICS_FIELD_NUMBER: builtins.int
+    PARENT_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only: projects/{project}/studies/{study}."""
     trainable: builtins.str
@@ -1453,6 +1454,12 @@ class Study(google.protobuf.message.Message):
         Trial.other_values.
         """
 
+    @property
+    def parent(self) -> global___Parent:
+        """An earlier study that this one builds on. Unless this study names a dataset of its own, it has the parent's data and
+        folds, so that no model of the parent has seen the rows on which it is judged here.
+        """
+
     def __init__(
         self,
         *,
@@ -1485,8 +1492,33 @@ class Study(google.protobuf.message.Message):
         like: builtins.str = ...,
         etag: builtins.str = ...,
         other_metrics: collections.abc.Iterable[builtins.str] | None = ...,
+        parent: global___Parent | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["budget", b"budget", "create_time", b"create_time", "dataset", b"dataset", "end_time", b"end_time", "evaluation", b"evaluation", "progress", b"progress", "resources", b"resources", "retry", b"retry", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["budget", b"budget", "code_fingerprint", b"code_fingerprint", "constraints", b"constraints", "create_time", b"create_time", "data_fingerprint", b"data_fingerprint", "dataset", b"dataset", "end_time", b"end_time", "etag", b"etag", "evaluation", b"evaluation", "fixed", b"fixed", "labels", b"labels", "like", b"like", "name", b"name", "objectives", b"objectives", "other_metrics", b"other_metrics", "priority", b"priority", "progress", b"progress", "reason", b"reason", "resources", b"resources", "retry", b"retry", "rungs", b"rungs", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "seed", b"seed", "start_time", b"start_time", "state", b"state", "trainable", b"trainable", "warm_start", b"warm_start"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["budget", b"budget", "create_time", b"create_time", "dataset", b"dataset", "end_time", b"end_time", "evaluation", b"evaluation", "parent", b"parent", "progress", b"progress", "resources", b"resources", "retry", b"retry", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "start_time", b"start_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["budget", b"budget", "code_fingerprint", b"code_fingerprint", "constraints", b"constraints", "create_time", b"create_time", "data_fingerprint", b"data_fingerprint", "dataset", b"dataset", "end_time", b"end_time", "etag", b"etag", "evaluation", b"evaluation", "fixed", b"fixed", "labels", b"labels", "like", b"like", "name", b"name", "objectives", b"objectives", "other_metrics", b"other_metrics", "parent", b"parent", "priority", b"priority", "progress", b"progress", "reason", b"reason", "resources", b"resources", "retry", b"retry", "rungs", b"rungs", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "seed", b"seed", "start_time", b"start_time", "state", b"state", "trainable", b"trainable", "warm_start", b"warm_start"]) -> None: ...
 
 global___Study = Study
+
+@typing.final
+class Parent(google.protobuf.message.Message):
+    """A trial of an earlier study: its configuration, its stored predictions and its weights."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STUDY_FIELD_NUMBER: builtins.int
+    TRIAL_FIELD_NUMBER: builtins.int
+    study: builtins.str
+    """The earlier study of the same project, by id or name."""
+    trial: builtins.int
+    """Number of the trial, from 1; unset means the best when the study is created."""
+    def __init__(
+        self,
+        *,
+        study: builtins.str = ...,
+        trial: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_trial", b"_trial", "trial", b"trial"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_trial", b"_trial", "study", b"study", "trial", b"trial"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_trial", b"_trial"]) -> typing.Literal["trial"] | None: ...
+
+global___Parent = Parent

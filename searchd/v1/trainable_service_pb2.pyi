@@ -82,6 +82,7 @@ class Trainable(google.protobuf.message.Message):
     FOLDS_FIELD_NUMBER: builtins.int
     CODE_FINGERPRINT_FIELD_NUMBER: builtins.int
     GRADIENTS_FIELD_NUMBER: builtins.int
+    PARENT_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Registered name."""
     description: builtins.str
@@ -94,6 +95,8 @@ class Trainable(google.protobuf.message.Message):
     """Whether it trains on given folds; else only on one hold-out split of its own."""
     code_fingerprint: builtins.str
     """Fingerprint of its code."""
+    parent: builtins.bool
+    """Whether a study of it must build on another, see Study.parent."""
     @property
     def metrics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[searchd.v1.study_pb2.Objective]:
         """Declared metrics with their direction; empty means that any is accepted."""
@@ -123,9 +126,10 @@ class Trainable(google.protobuf.message.Message):
         folds: builtins.bool = ...,
         code_fingerprint: builtins.str = ...,
         gradients: collections.abc.Iterable[builtins.str] | None = ...,
+        parent: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["search_space", b"search_space"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["checkpoints", b"checkpoints", "code_fingerprint", b"code_fingerprint", "default_parameters", b"default_parameters", "description", b"description", "folds", b"folds", "form", b"form", "gradients", b"gradients", "metrics", b"metrics", "name", b"name", "search_space", b"search_space"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checkpoints", b"checkpoints", "code_fingerprint", b"code_fingerprint", "default_parameters", b"default_parameters", "description", b"description", "folds", b"folds", "form", b"form", "gradients", b"gradients", "metrics", b"metrics", "name", b"name", "parent", b"parent", "search_space", b"search_space"]) -> None: ...
 
 global___Trainable = Trainable
 

@@ -22,6 +22,7 @@ def encode_card(card: Card) -> trainable_service_pb2.Trainable:
         folds=card.folds,
         code_fingerprint=card.code,
         gradients=card.gradients,
+        parent=card.parent,
     )
 
 
@@ -47,4 +48,5 @@ def decode_card(message: trainable_service_pb2.Trainable) -> Card:
         folds=message.folds,
         code=message.code_fingerprint,
         gradients=tuple(message.gradients),
+        parent=message.parent,
     )

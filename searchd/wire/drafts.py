@@ -13,6 +13,7 @@ from searchd.domain.evaluation import Confirm, Evaluation, Racing, Score, Split
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.objective import Goal, Limit, Objective
+from searchd.domain.parent import Parent
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm, Search
 from searchd.domain.study import Budget, Dataset, Resources, Retry
@@ -63,6 +64,7 @@ def decode_draft(study: study_pb2.Study) -> tuple[StudyDraft, tuple[Violation, .
         labels=dict(sorted(study.labels.items())),
         limits=tuple(limits.values()),
         warm_start=tuple(study.warm_start),
+        parent=_parent(study.parent, found) if study.HasField("parent") else None,
         limits_at=tuple(limits),
         expressions_at=tuple(expressions),
     )
@@ -105,6 +107,15 @@ def _dataset(message: study_pb2.Dataset) -> Dataset:
         fold_column=message.fold_column or None,
         test=_given(message, "test", None),
     )
+
+
+def _parent(message: study_pb2.Parent, found: list[Violation]) -> Parent:
+    if not message.study:
+        found.append(Violation("parent.study", "is not set", "name a study that `searchd ls` lists"))
+    trial = _given(message, "trial", None)
+    if trial is not None and trial < 1:
+        found.append(Violation("parent.trial", f"{trial} is no trial", "give its number, or leave it out for the best"))
+    return Parent(message.study, trial)
 
 
 def _search(message: study_pb2.Search, found: list[Violation]) -> Search:

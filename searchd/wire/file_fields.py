@@ -29,7 +29,7 @@ OUTPUT_ONLY = frozenset(
 """Fields of a study that only the server sets."""
 
 LATER_KEYS = {
-    "Study": ("track", "parent"),
+    "Study": ("track",),
     "Dataset": ("weight", "positive"),
 }
 """Keys that are documented for a later version, by the message's name."""

@@ -206,8 +206,21 @@ def _read_algorithm(message: Any, written: Any, path: str, found: Found) -> None
         message.ray_scheduler = name
 
 
+def _read_parent(study: study_pb2.Study, written: Any, path: str, found: Found) -> None:
+    if isinstance(written, str):
+        study.parent.study = read_text(written, path)
+        return
+    fill(study.parent, written, path, found, {"searchd.v1.Parent.trial": _read_parent_trial})
+
+
+def _read_parent_trial(parent: study_pb2.Parent, written: Any, path: str, found: Found) -> None:  # noqa: ARG001  # a Reader
+    if written != "best":
+        parent.trial = read_scalar(parent.DESCRIPTOR.fields_by_name["trial"], written, path)
+
+
 _SHORTHAND: Mapping[str, Reader] = {
     "searchd.v1.Study.constraints": _read_constraints,
+    "searchd.v1.Study.parent": _read_parent,
     "searchd.v1.Search.algorithm": _read_algorithm,
     "searchd.v1.Scheduler.algorithm": _read_algorithm,
     "searchd.v1.Study.search_space": read_space,

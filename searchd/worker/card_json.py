@@ -20,6 +20,7 @@ def card_to_json(card: Card) -> dict[str, Any]:
         "folds": card.folds,
         "code": card.code,
         "gradients": list(card.gradients),
+        "parent": card.parent,
     }
 
 
@@ -36,6 +37,7 @@ def card_from_json(document: dict[str, Any]) -> Card:
         document["folds"],
         document["code"],
         tuple(document["gradients"]),
+        document["parent"],
     )
 
 

@@ -59,6 +59,7 @@ def _card(registration: Registration, code: str) -> Card:
         registration.folds,
         code,
         registration.gradients,
+        registration.parent,
     )
 
 

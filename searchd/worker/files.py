@@ -40,7 +40,7 @@ class Storage:
         """(repeat, fold, log) of each fold run of a trial that printed something, in that order."""
         found = []
         for log in self._trial("logs", study, trial).glob("*-*.log"):
-            repeat, fold = log.stem.split("-")
+            repeat, fold = log.stem.split("-", 1)  # a test's fold is -1
             found.append((int(repeat), int(fold), log))
         return sorted(found)
 

@@ -76,6 +76,7 @@ class LiveFoldRun:
         self._segment = segment
         self._running: Running | None = None
         self._context: Context | None = None
+        self._host: FoldRunHost | None = None
         self._stepped = False
         self._last: Report | None = None
         self._checkpoints = FoldRunCheckpoints(surroundings.storage.checkpoints, self.key, surroundings.device)
@@ -120,7 +121,7 @@ class LiveFoldRun:
     def close(self) -> None:
         """Let go of the trainable; what it raises on the way out is only logged."""
         self.over = True
-        running, self._running, self._context = self._running, None, None
+        running, self._running, self._context, self._host = self._running, None, None, None
         if running is not None:
             try:
                 running.close()
@@ -157,7 +158,7 @@ class LiveFoldRun:
             since = time.perf_counter()
 
     def _start(self, checkpoint: Checkpoint | None) -> Running:
-        host = FoldRunHost(self._segment, self._surroundings, checkpoint)
+        host = self._host = FoldRunHost(self._segment, self._surroundings, checkpoint)
         context = self._context = host.context()
         set_current(context)
         seed_everything(context.seed, context.device)
@@ -212,7 +213,7 @@ class LiveFoldRun:
 
     def _reached(self, segment: Segment, report: Report, order: Callable[[], Order]) -> Ended:
         if segment.target >= segment.task.evaluation.epochs:
-            return self._end(Outcome.REACHED)
+            return self._whole(Outcome.REACHED)
         where = self._surroundings.storage.checkpoints
         patience_ends = time.perf_counter() + SAVE_PATIENCE_SECONDS
         while True:
@@ -236,7 +237,13 @@ class LiveFoldRun:
         if self.epoch == 0:
             reason = "the trainable never reported"
             return None, self._failed(MissingMetric(reason), reason, f"{reason}: it returned before its first yield")
-        return self._continued if self._last is None else None, self._end(Outcome.FINISHED)
+        return self._continued if self._last is None else None, self._whole(Outcome.FINISHED)
+
+    def _whole(self, outcome: Outcome) -> Ended:
+        """The end of a fold run that was evaluated in full."""
+        if self._host is not None:
+            self._host.keep_predictions()
+        return self._end(outcome)
 
     def _failed(self, error: BaseException, reason: str, logged: str | None = None) -> Ended:
         self._note(logged or traceback_of(error))

@@ -1,7 +1,7 @@
 """What stands behind a trainable's context in a worker: data, splits, checkpoints, artifacts."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from searchd.domain.evaluation import TEST_FOLD
 from searchd.domain.study import Dataset
 from searchd.ports.engine import Segment
-from searchd.trainable import Context
+from searchd.trainable import Context, ParentTrial
+from searchd.trainable.parent import PREDICTIONS
 from searchd.worker.checkpoint import Checkpoint
 from searchd.worker.files import Storage
+from searchd.worker.heritage import parent_trials
 from searchd.worker.inheritance import options_of
+from searchd.worker.predictions import Predictions, write_predictions
 from searchd.worker.provider import DatasetProvider
 from searchd.worker.randomness import fold_run_seed, restore_states
 
@@ -74,6 +78,7 @@ class FoldRunHost:
         self._checkpoint = checkpoint
         self._kept: dict[str, Any] | None = None
         self._split: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None
+        self._predictions: Predictions | None = None
         self.resumed = 0
 
     @property
@@ -153,6 +158,30 @@ class FoldRunHost:
         path = self._surroundings.storage.artifacts(self._segment.key) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def predict(self, predictions: Predictions) -> None:
+        """See Host."""
+        self._predictions = predictions
+
+    def keep_predictions(self) -> None:
+        """Write what there is to keep of predictions.
+
+        Raises:
+            ValueError: they are not one for each row.
+            Exception: whatever the author's function raises.
+        """
+        if self._predictions is not None:
+            train, valid = self.split()
+            dataset = self._named_dataset("ctx.predict")
+            aside = np.array([], dtype=np.intp)
+            if dataset.test is not None and self._segment.fold != TEST_FOLD:
+                task = self._segment.task
+                aside = self._surroundings.datasets.split(dataset, task.evaluation, 0, TEST_FOLD, task.data)[1]
+            write_predictions(self.artifact(PREDICTIONS), self._predictions, train, valid, aside)
+
+    def parents(self) -> Sequence[ParentTrial]:
+        """See Host."""
+        return parent_trials(self._segment, self._surroundings.storage)
 
     def kept(self) -> dict[str, tuple[bool, Any]]:
         """What to put into a checkpoint: by name, whether it is a ``state_dict``, and the state or value."""

@@ -8,7 +8,7 @@ from searchd.domain.errors import SearchdError
 from searchd.domain.trial import FoldRunKey
 from searchd.ports.engine import Ended, PoolKey, Report, WorkerId
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 """Version of the calls between engine and worker; a worker that speaks another one is emptied and retired."""
 
 

@@ -17,6 +17,7 @@ from searchd.domain.facts import (
 from searchd.domain.failure import Failure
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.measurement import Measurement
+from searchd.domain.parent import Heritage, Parent, ParentTrial
 from searchd.domain.search import Precedent
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
 from searchd.domain.study import Best, Budget, Dataset, Progress, Resources, Retry, StudyName, StudyState, study_name
@@ -71,6 +72,10 @@ class StoredValuesContract:
             warm_start=("old", "older"),
             precedents=((Precedent({"a": 0.25, "c": "1"}, -0.5), Precedent({"a": 0.5, "c": None}, -1e300)), ()),
             inherited=({"a": 0.25, "c": [None, {}]},),
+            parent=Parent("old", 3),
+            heritage=Heritage(
+                OTHER, "then", "t", {"w": 8.0}, 5, same_rows=True, trials=(ParentTrial(3, {"a": 1}, 0.5),)
+            ),
         )
         progress = Progress({"completed": 2}, (2, 1), Best(2, 0.5), 0.25, 1, 12, 90, 3.5)
         made = study(spec=definition, progress=progress, reason="why", ended_at=AT + timedelta(microseconds=1))

@@ -12,6 +12,7 @@ from searchd.domain.errors import InvalidStudy, Violation
 from searchd.domain.evaluation import Evaluation, Racing, Split
 from searchd.domain.fidelity import Fidelity
 from searchd.domain.objective import Goal, Limit, Objective
+from searchd.domain.parent import Parent
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, SearchSpace
@@ -291,6 +292,13 @@ def test_grid_over_an_interval_is_refused_unless_it_is_fixed() -> None:
     draft = replace(DRAFT, search=Search(Algorithm.GRID))
     assert _paths(draft, around) == ["search_space.lr.uniform"]
     assert _define(replace(draft, fixed={"lr": 0.5}), around).space.names() == ("n",)
+
+
+def test_a_trainable_that_builds_on_another_study_needs_one() -> None:
+    """Without a parent a study of such a trainable is refused; with one it is not."""
+    around = replace(AROUND, cards={"torch_cnn": replace(CARD, parent=True)})
+    assert _paths(DRAFT, around) == ["parent"]
+    assert _define(replace(DRAFT, parent=Parent("old")), around).parent == Parent("old")
 
 
 STEEP = replace(CARD, metrics={"loss": Goal.MINIMIZE, "accuracy": Goal.MAXIMIZE}, gradients=("loss",))

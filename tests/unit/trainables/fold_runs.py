@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from searchd.datasets import DatasetCache
 from searchd.domain.evaluation import Evaluation
+from searchd.domain.parent import Heritage, ParentTrial
 from searchd.domain.study import Dataset, StudyName
 from searchd.domain.trial import TrialNumber
 from searchd.ports.engine import Ended, Outcome, Segment, Task
@@ -48,6 +49,8 @@ class FoldRuns:
         evaluation: Folds and epochs.
         seed: The study's seed.
         metric: The study's objective.
+        heritage: What the study knows of its parent, such as other fold runs' ``heritage``; None without a parent.
+        trial: Number of the trial.
     """
 
     def __init__(
@@ -59,11 +62,15 @@ class FoldRuns:
         *,
         seed: int = 7,
         metric: str = "accuracy",
+        heritage: Heritage | None = None,
+        trial: int = 1,
     ) -> None:
         self.cache = DatasetCache(folder / "cache", (folder,))
         self._storage = Storage(folder / "storage")
         self._registration = registered()[trainable]
-        self._task = Task(StudyName("study"), trainable, {}, dataset, "", evaluation, seed, (metric,))
+        self._study = StudyName("study" if heritage is None else "child")
+        self._task = Task(self._study, trainable, {}, dataset, "", evaluation, seed, (metric,), heritage=heritage)
+        self._trial = TrialNumber(trial)
 
     def advance(
         self, params: Mapping[str, Any], *, repeat: int = 0, fold: int = 0, target: int | None = None, attempt: int = 1
@@ -73,7 +80,7 @@ class FoldRuns:
         An attempt above 1 continues from the checkpoint, if the attempt before has left one.
         """
         target = target or self._task.evaluation.epochs
-        segment = Segment(self._task, TrialNumber(1), params, repeat, fold, attempt, target)
+        segment = Segment(self._task, self._trial, params, repeat, fold, attempt, target)
         surroundings = Surroundings(self.cache, self._storage, "cpu", Loads())
         run = LiveFoldRun(segment, self._registration, surroundings, NoonClock())
         steps = list(run.advance(segment, lambda: Order.GO_ON))
@@ -93,14 +100,28 @@ class FoldRuns:
         assert self._task.dataset is not None
         return self.cache.split(self._task.dataset, self._task.evaluation, 0, fold)
 
+    def heritage(self, *others: "FoldRuns", params: Mapping[str, Any]) -> Heritage:
+        """What a child knows of this trial, and of others of the study."""
+        trials = tuple(ParentTrial(int(runs._trial), params, 0.5) for runs in (self, *others))
+        folds = max(self._task.evaluation.folds, 1)
+        return Heritage(self._study, "", self._task.trainable, {}, folds, same_rows=True, trials=trials)
+
+    @property
+    def number(self) -> int:
+        """Number of the trial."""
+        return int(self._trial)
+
+    def _folder(self, fold: int) -> Path:
+        return self._storage.root / f"artifacts/{self._study}/{self._trial}/0-{fold}"
+
     def artifact(self, name: str, fold: int = 0) -> dict[str, Any]:
         """A JSON file that a fold run has left."""
-        path = self._storage.root / f"artifacts/study/1/0-{fold}" / name
+        path = self._folder(fold) / name
         found: dict[str, Any] = json.loads(path.read_text())
         return found
 
     def confusion(self, fold: int = 0) -> dict[str, Any] | None:
         """The confusion matrix that a fold run has left, or None."""
-        path = self._storage.root / f"artifacts/study/1/0-{fold}/confusion_matrix.json"
+        path = self._folder(fold) / "confusion_matrix.json"
         found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
         return found

@@ -65,6 +65,7 @@ def test_definitions_round_trip_as_drafts(spec: StudySpec) -> None:
     assert (draft.space, draft.evaluation, draft.split) == (spec.space, spec.evaluation, spec.evaluation.split)
     assert draft.mode is spec.scheduler.mode
     assert (draft.objectives, draft.limits, draft.warm_start) == (spec.objectives, spec.limits, spec.warm_start)
+    assert draft.parent == spec.parent
 
 
 def test_a_study_shows_the_rungs_in_force() -> None:

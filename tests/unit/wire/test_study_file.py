@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from hypothesis import HealthCheck, given, settings
 
+from searchd.domain.parent import Parent
 from searchd.domain.study import StudySpec
 from searchd.v1 import study_pb2
 from searchd.wire import codec
@@ -132,10 +133,42 @@ def test_all_mistakes_come_at_once_and_the_rest_is_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "trial"),
+    [
+        ("old", None),
+        ({"study": "old"}, None),
+        ({"study": "old", "trial": "best"}, None),
+        ({"study": "old", "trial": 3}, 3),
+    ],
+)
+def test_a_parent_is_a_study_or_one_of_its_trials(written: Any, trial: int | None) -> None:
+    """A parent is named alone, or with the number of a trial; ``best`` is what no number means."""
+    file = study_from_mapping({"trainable": "ensemble", "parent": written})
+    draft, violations = decode_draft(file.study)
+    assert (file.violations, violations) == ((), ())
+    assert draft.parent == Parent("old", trial)
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ({"trial": 3}, "parent.study"),
+        ({"study": "old", "trial": 0}, "parent.trial"),
+        ({"study": "old", "trial": "worst"}, "parent.trial"),
+        ({"study": "old", "fold": 1}, "parent.fold"),
+        (["old"], "parent"),
+    ],
+)
+def test_what_is_no_parent_is_refused(written: Any, path: str) -> None:
+    """A parent without a study, with a trial that cannot be, or of another shape is refused where it stands."""
+    file = study_from_mapping({"trainable": "ensemble", "parent": written})
+    assert path in [v.path for v in (*file.violations, *decode_draft(file.study)[1])]
+
+
+@pytest.mark.parametrize(
     ("key", "value", "path"),
     [
         ("track", ["tensorboard"], "track"),
-        ("parent", {"study": "x"}, "parent"),
         ("dataset", {"builtin": "digits", "weight": "w"}, "dataset.weight"),
         ("dataset", {"builtin": "digits", "positive": 1}, "dataset.positive"),
         ("search_space", {"x": {"randn": [0, 1]}}, "search_space.x.randn"),

@@ -13,6 +13,7 @@ from searchd.domain.fidelity import Fidelity
 from searchd.domain.leaderboard import BestConfig, Entry, Leaderboard, PairedDifference
 from searchd.domain.measurement import Measurement
 from searchd.domain.objective import Goal, Limit, Objective
+from searchd.domain.parent import Parent
 from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm, SchedulerMode
 from searchd.domain.search import Algorithm, Search
 from searchd.domain.space import Choice, Condition, Domain, Float, Integer, Parameter, SearchSpace
@@ -141,6 +142,7 @@ specs = st.builds(
         st.builds(Limit, names, at_most=numbers) | st.builds(Limit, names, at_least=numbers), max_size=2
     ).map(tuple),
     warm_start=st.lists(names, max_size=2).map(tuple),
+    parent=st.none() | st.builds(Parent, names.filter(bool), st.none() | st.integers(1, 99)),
     space=spaces(),
     dataset=st.none() | datasets,
     fixed=parameters,

@@ -31,6 +31,7 @@ MODULE = """
         },
         default={"width": 8, "rate": 0.5, "kind": 1},
         gradients=["accuracy"],
+        parent=True,
     )
     def my_net(ctx):
         '''Nets. And more.
@@ -61,7 +62,7 @@ def test_a_card_tells_what_the_author_declared(tmp_path: Path) -> None:
         Parameter("depth", Choice((1, 2), grid=True), (Condition("kind", ("a",)),)),
     )
     assert card.default == {"width": 8, "rate": 0.5, "kind": 1}
-    assert (card.checkpoints, card.folds, card.gradients) == (True, True, ("accuracy",))
+    assert (card.checkpoints, card.folds, card.gradients, card.parent) == (True, True, ("accuracy",), True)
     assert len(card.code) == 12
     assert "my_module" not in sys.modules
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from searchd.domain.evaluation import TEST_FOLD
 from searchd.domain.study import StudyName
 from searchd.domain.trial import FoldRunKey, TrialNumber
 from searchd.worker.files import Storage
@@ -18,6 +19,14 @@ def test_paths_follow_the_rules(tmp_path: Path) -> None:
     assert storage.log(key) == tmp_path / "logs/projects/default/studies/digits/7/1-3.log"
     assert storage.artifacts(key) == tmp_path / "artifacts/projects/default/studies/digits/7/1-3"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_log_of_a_test_is_found(tmp_path: Path) -> None:
+    """What the fold run of a test printed is among a trial's logs."""
+    storage, key = Storage(tmp_path), FoldRunKey(STUDY, TrialNumber(7), 0, TEST_FOLD)
+    storage.log(key).parent.mkdir(parents=True)
+    storage.log(key).touch()
+    assert storage.logs(STUDY, TrialNumber(7)) == [(0, TEST_FOLD, storage.log(key))]
 
 
 @pytest.mark.parametrize("checkpoints", [None, "elsewhere", "file://elsewhere"])
