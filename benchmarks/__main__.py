@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.report import Report, markdown, table, write
 
-NAMES = ("throughput", "utilisation", "footprint", "latency", "scale", "faults", "search")
+NAMES = ("throughput", "utilisation", "footprint", "latency", "scale", "faults", "search", "recipes")
 """Each is a module or a package of this one with ``measure(quick: bool) -> Report``."""
 
 

@@ -35,6 +35,9 @@ from searchd.service.trainables import Trainables
 from searchd.service.trials import Trials
 from searchd.service.watch import Watches
 from searchd.stores.sql import SqlStore
+from searchd.tracking.host import HostSettings
+from searchd.tracking.process import TrackerProcess
+from searchd.tracking.vendors import track_violations
 from searchd.worker.catalog import SubprocessCatalog
 from searchd.worker.checkpoint_store import checkpoint_store
 from searchd.worker.files import Storage
@@ -106,9 +109,10 @@ def _check_checkpoints(root: str) -> None:
 
 
 def vendor_violations(draft: StudyDraft, space: SearchSpace) -> Iterator[Violation]:
-    """What is wrong with the vendors' algorithms that a draft names, for the space that is to be searched."""
+    """What is wrong with the vendors that a draft names, of which some cannot search any space."""
     yield from search_violations(draft.search, space)
     yield from scheduler_violations(draft.scheduler, draft.mode)
+    yield from track_violations(draft.track)
 
 
 class _Server:
@@ -123,8 +127,11 @@ class _Server:
         self._catalog = SubprocessCatalog(settings.trainables, settings.search_path, installed=True)
         datasets = DatasetCache(settings.cache, settings.data_roots)
         limits = settings.limits
+        self._tracker = TrackerProcess(
+            HostSettings(settings.store.url, str(settings.storage), self._checkpoints(), holder)
+        )
         services = Services(
-            studies=Studies(self._store, self._loop, self._catalog, datasets, clock, vendor_violations),
+            studies=Studies(self._store, self._loop, self._catalog, datasets, clock, vendor_violations, self._tracker),
             watches=Watches(self._store, self._loop, clock, limits.max_watches),
             trials=Trials(self._store, Storage(settings.storage)),
             leaderboards=Leaderboards(self._store),
@@ -146,7 +153,7 @@ class _Server:
         try:
             cards = asyncio.create_task(asyncio.to_thread(self._catalog.cards))
             engine = RayEngine(self._ray_settings(), self._loop.post)
-            self._loop.bind(engine, searchers, address)
+            self._loop.bind(engine, searchers, address, self._tracker)
             running = asyncio.create_task(self._loop.run())
             try:
                 await self._serve(cards, running, address, announce)
@@ -159,6 +166,7 @@ class _Server:
                 await running
         finally:
             await asyncio.to_thread(searchers.close)
+            await asyncio.to_thread(self._tracker.close)
             if self._settings.ray_address is None and not self._settings.keep_ray:
                 await asyncio.to_thread(self._local_ray.stop)
             self._store.close()
@@ -209,10 +217,14 @@ class _Server:
             data_roots=settings.data_roots,
             modules=settings.trainables,
             search_path=settings.search_path,
-            # Stores may have studies of the same names.
-            checkpoints=settings.checkpoints and f"{settings.checkpoints.rstrip('/')}/{self._store.identity()}",
+            checkpoints=self._checkpoints(),
             grace=settings.worker_grace,
         )
+
+    def _checkpoints(self) -> str | None:
+        """Root of this store's checkpoints in an object store: stores may have studies of the same names."""
+        root = self._settings.checkpoints
+        return root and f"{root.rstrip('/')}/{self._store.identity()}"
 
     def _cluster(self) -> LocalCluster:
         """Where Ray is: a local one is started if none runs."""

@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.class_weight import compute_sample_weight
 
 from searchd.trainable import Context, Infeasible, trainable
-from trainables import metrics, tabular, tabular_models
+from trainables import explanation, groups, metrics, tabular, tabular_models
 
 DEFAULT = {
     **tabular.DEFAULT,
@@ -18,15 +18,20 @@ DEFAULT = {
     "linear_penalty": "l2",
     "linear_c": 1.0,
     "class_weight": "none",
+    "svm_probabilities": False,
 }
 """Logistic regression on standardised columns: what one would try first."""
 
 UNSEARCHED = {**tabular.UNSEARCHED, **tabular_models.UNSEARCHED, **DEFAULT}
 
 
+GROUPED = groups.group_metrics("accuracy", "maximize")
+"""With ``by``."""
+
+
 # One epoch is the whole fit: there is no state to save between epochs, so pausing is always possible.
 @trainable(
-    metrics={**metrics.CLASSIFICATION, **metrics.PROBABILISTIC, **metrics.with_training("accuracy")},
+    metrics={**metrics.CLASSIFICATION, **metrics.PROBABILISTIC, **metrics.with_training("accuracy"), **GROUPED},
     space={**tabular.SPACE, **tabular_models.space("classifier", tabular_models.CLASSIFIERS)},
     default=DEFAULT,
     checkpoints=True,
@@ -37,11 +42,12 @@ def sklearn_classifier(ctx: Context) -> Iterator[dict[str, float]]:
     metrics.require_classes("sklearn_classifier", data)
     p = {**UNSEARCHED, **ctx.params}
     labels, train, valid = np.asarray(data.y), ctx.train_index, ctx.valid_index
+    members = groups.groups_of(data, p["by"]) if p["by"] else {}
     known, codes = _present(ctx, labels[train], data.classes)
     rows, held = tabular.rows_of(data, train), tabular.rows_of(data, valid)
     for _ in ctx.epochs():
         predictor = tabular_models.classifier(p, ctx.seed, len(rows))
-        model = tabular.fitted(p, ctx.seed, rows, codes, data, predictor, _weights(p, codes))
+        model = tabular.fitted(p, ctx.seed, rows, codes, data, predictor, row_weights(p, codes))
         with tabular.one_quiet_thread():
             seen = known[model.predict(rows)]
             predicted = known[model.predict(held)]
@@ -51,8 +57,30 @@ def sklearn_classifier(ctx: Context) -> Iterator[dict[str, float]]:
         ctx.predict(partial(_probabilities, model, data, known))
         found = metrics.classification(labels[valid], predicted)
         right = float(np.mean(seen == labels[train]))
-        yield {**found, **graded, **metrics.training("accuracy", right, found["accuracy"])}
+        matches = predicted == labels[valid]
+        grouped = _by_group(p["by"], {value: mask[valid] for value, mask in members.items()}, matches)
+        if p["explain"]:
+            _explain(ctx, model, held, known, labels[valid])
+        yield {**found, **graded, **metrics.training("accuracy", right, found["accuracy"]), **grouped}
         return
+
+
+def _by_group(column: str, members: Mapping[str, groups.Mask], matches: groups.Mask) -> dict[str, float]:
+    """The accuracy of each group; nothing without groups."""
+    if not members:
+        return {}
+    return groups.by_group("accuracy", "maximize", column, members, lambda mask: float(matches[mask].mean()))
+
+
+def _explain(ctx: Context, model: Pipeline, held: tabular.Rows, known: NDArray[Any], truth: NDArray[Any]) -> None:
+    """Leave the permutation importance of the columns on the rows that validate."""
+
+    def accuracy(rows: NDArray[Any]) -> float:
+        return float(np.mean(known[model.predict(rows)] == truth))
+
+    names = ctx.dataset().feature_names
+    with tabular.one_quiet_thread():
+        explanation.write_importance(ctx.artifact(explanation.FILE), "accuracy", accuracy, held, names, ctx.seed)
 
 
 def _present(ctx: Context, codes: NDArray[Any], classes: Sequence[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -70,7 +98,7 @@ def _present(ctx: Context, codes: NDArray[Any], classes: Sequence[Any]) -> tuple
     return known, positions
 
 
-def _weights(p: Mapping[str, Any], codes: NDArray[Any]) -> NDArray[np.float64] | None:
+def row_weights(p: Mapping[str, Any], codes: NDArray[Any]) -> NDArray[np.float64] | None:
     """Weights that make all classes count the same, shape (n,), or None for equal ones.
 
     Raises:

@@ -39,12 +39,19 @@ SPACE: Mapping[str, ParameterSpec] = {
 }
 """What a study may choose before the model."""
 
-DEFAULT = {"impute": "median", "scaler": "standard", "selection": "none", "extraction": "none"}
-"""Standardised columns as they are: what one would try first."""
+DEFAULT = {
+    "impute": "median",
+    "categories": "onehot",
+    "scaler": "standard",
+    "selection": "none",
+    "extraction": "none",
+    "by": "",
+    "explain": False,
+}
+"""Standardised columns as they are: what one would try first; also what is not searched, but can be fixed."""
 
 UNSEARCHED = {
     **DEFAULT,
-    "categories": "onehot",
     "selection_share": 0.5,
     "pca_variance": 0.95,
     "kernel_pca_components": 16,

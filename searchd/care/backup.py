@@ -18,6 +18,7 @@ from searchd.failpoints import reach
 from searchd.stores import schema
 from searchd.stores.connections import SqlSettings
 from searchd.stores.tables import events, meta, studies, trials
+from searchd.tracking.ledger import FOLDER
 
 CHECKPOINTS = "checkpoints"
 
@@ -125,6 +126,8 @@ def _files(storage: Path, checkpoints: bool) -> Iterator[tuple[str, Path]]:
         inside = here.relative_to(storage)
         if inside == Path() and not checkpoints and CHECKPOINTS in below:
             below.remove(CHECKPOINTS)
+        if inside == Path() and FOLDER in below:
+            below.remove(FOLDER)  # of what is tracked other databases are the truth, or it can be written again
         below.sort(key=_by_number, reverse=True)  # newest checkpoints first: they are deleted last
         links = [name for name in below if (here / name).is_symlink()]
         for name in sorted([*names, *links]):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import IO
 
@@ -43,6 +44,17 @@ def interruptible() -> Iterator[None]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+@contextmanager
+def kept_or_passing(chosen: Path | None) -> Iterator[Path]:
+    """The chosen directory, made if it is not there, or one that is gone afterwards."""
+    if chosen is not None:
+        chosen.mkdir(parents=True, exist_ok=True)
+        yield chosen
+    else:
+        with TemporaryDirectory(prefix="searchd-", ignore_cleanup_errors=True) as temporary:
+            yield Path(temporary)
 
 
 @contextmanager

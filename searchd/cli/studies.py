@@ -17,7 +17,7 @@ from searchd.client.handle import PAGE_SIZE
 from searchd.client.lines import event_lines
 from searchd.client.live import live_console, show_live
 from searchd.client.numbers import number, span
-from searchd.client.progress import header, search_lines
+from searchd.client.progress import header, search_lines, tracked_lines
 from searchd.client.troubles import Troubles
 from searchd.domain.study import StudyState
 from searchd.domain.trial import TrialState
@@ -126,6 +126,7 @@ def _lines(study: Study, handle: StudyHandle) -> list[str]:
             troubles.add(trial)
     columns = width() - len("# ")
     lines = [*header(study, datetime.now(UTC), troubles, columns), *search_lines(study, columns)]
+    lines += tracked_lines(study, columns)
     return [*(f"# {line}" for line in lines), "", *study.to_file().splitlines()]
 
 

@@ -64,7 +64,7 @@ def header(study: Study, now: datetime, troubles: Troubles, width: int) -> list[
     first = [f"{study.id} {study.state.name} {clock(elapsed)}", f"{started}/{study.max_trials} trials"]
     if not study.state.ended:
         first.append(slots)
-        first += _eta(study, elapsed)
+        first += _eta(study, elapsed, now)
     if progress.follow_ups:
         first.append(f"{progress.follow_ups} follow-up{'s' if progress.follow_ups > 1 else ''}")
     if study.resources.gpus:
@@ -90,6 +90,16 @@ def search_lines(study: Study, width: int) -> list[str]:
     return lines
 
 
+def tracked_lines(study: Study, width: int) -> list[str]:
+    """Where else the study appears, and what keeps it from there."""
+    lines: list[str] = []
+    for tracked in study.tracked:
+        problem = f": {one_line(tracked.problem)}" if tracked.problem else ""
+        text = f"{tracked.sink} in {tracked.place}{problem}"
+        lines += wrap(text, width, initial_indent="tracked: ", subsequent_indent="         ", break_on_hyphens=False)
+    return lines
+
+
 def _best(study: Study) -> list[str]:
     progress, parts = study.progress, []
     if progress.best is not None and len(study.objectives) == 1:
@@ -111,15 +121,20 @@ def _front(study: Study) -> str:
     return "   ".join(parts)
 
 
-def _eta(study: Study, elapsed: timedelta) -> list[str]:
-    """Time left at the pace so far, by the trials that have got past the first rung; none before the first has."""
+def _eta(study: Study, elapsed: timedelta, now: datetime) -> list[str]:
+    """Time left at the pace so far, by the trials that have got past the first rung, but no more than the budget has;
+    none before the first has."""
     through = max(
         study.progress.rungs[0] if study.progress.rungs else 0,
         sum(count for state, count in study.progress.trials.items() if TrialState(state).ended),
     )
     if not 0 < through < study.max_trials:
         return []
-    return [f"ETA {span(elapsed * ((study.max_trials - through) / through))}"]
+    left = elapsed * ((study.max_trials - through) / through)
+    budget = study.message.budget
+    if budget.HasField("wall_time"):
+        left = min(left, max(study.created_at + budget.wall_time.ToTimedelta() - now, timedelta(0)))
+    return [f"ETA {span(left)}"]
 
 
 def ranking(study: Study, entries: Sequence[Entry], width: int) -> list[str]:

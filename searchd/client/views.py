@@ -18,6 +18,7 @@ from searchd.domain.objective import Goal, Limit, Objective
 from searchd.domain.space import Parameters
 from searchd.domain.study import Confirmed, Progress, Resources, StudyName, StudyState
 from searchd.domain.trial import Origin, TrialState
+from searchd.ports.tracker import Tracked
 from searchd.v1 import leaderboard_service_pb2, study_pb2, trial_pb2
 from searchd.wire.codec import decode_progress
 from searchd.wire.study_file import write_study
@@ -66,6 +67,7 @@ class Study(View):
         created_at: UTC, as all times.
         started_at: When its first segment was handed out, or None.
         ended_at: When it ended, or None.
+        tracked: How far it is in the other places that it names; only where one study was asked for.
     """
 
     message: study_pb2.Study = field(repr=False, compare=False, kw_only=True)
@@ -93,6 +95,7 @@ class Study(View):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    tracked: tuple[Tracked, ...] = ()
 
     @property
     def id(self) -> str:
@@ -155,6 +158,7 @@ class Trial(View):
         of: Number of the trial that it confirms, tests or descends from, or None.
     """
 
+    message: trial_pb2.Trial = field(repr=False, compare=False, kw_only=True)
     study: StudyName
     number: int
     params: Parameters
@@ -288,6 +292,7 @@ def read_study(message: study_pb2.Study) -> Study:
         created_at=decode_time(message.create_time),
         started_at=_optional_moment(message, "start_time"),
         ended_at=_optional_moment(message, "end_time"),
+        tracked=tuple(Tracked(t.sink, t.place, t.problem) for t in message.tracked),
         message=message,
     )
 

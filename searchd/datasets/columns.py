@@ -50,7 +50,8 @@ def encode_target(column: "pd.Series[Any]") -> Target:
     more than half as many as the rows (two classes are always allowed); other numbers are a regression target.
 
     Raises:
-        ColumnError: a value is missing or infinite, there is only one class, or the column holds dates or objects.
+        ColumnError: a value is missing or infinite, there is only one class, or the column holds dates, objects, or
+            numbers but for a few stray texts.
     """
     from pandas.api import types  # noqa: PLC0415  (slow to import)
 
@@ -59,10 +60,13 @@ def encode_target(column: "pd.Series[Any]") -> Target:
     if types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column):
         raise ColumnError(f"column {column.name!r} holds dates", "name a column of classes or numbers")
     if not types.is_numeric_dtype(column) or types.is_bool_dtype(column):
-        return _classes(_text(column) if column.dtype.name in {"object", "category", "str", "string"} else column)
+        text = _text(column) if column.dtype.name in {"object", "category", "str", "string"} else column
+        if text.nunique() > ONE_HOT_LIMIT:
+            _refuse_stray(text, "correct that value, or remove the row")
+        return _classes(text)
     values = column.to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
-        raise ColumnError(f"column {column.name!r} holds infinite values", "remove those rows")
+        raise ColumnError(_infinite(column, values), "remove those rows")
     distinct = np.unique(values)
     whole = (distinct == np.floor(distinct)).all() and np.abs(distinct).max() < 2**53
     if whole and len(distinct) <= min(CLASS_LIMIT, max(2, len(values) // 2)):
@@ -146,13 +150,13 @@ def encode_feature(column: "pd.Series[Any]") -> dict[str, Array]:
             raise ColumnError(f"column {name!r} holds complex numbers", "drop it, or split it into two columns")
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
         if np.isinf(values).any():
-            raise ColumnError(f"column {name!r} holds infinite values", "drop it, or leave those cells empty")
+            raise ColumnError(_infinite(column, values), "drop it, or leave those cells empty")
         return {name: values}
     text = _text(column)
     codes, distinct = text.factorize(sort=True)
     if len(distinct) <= ONE_HOT_LIMIT:
         return {f"{name}={value}": (codes == code).astype(np.float64) for code, value in enumerate(distinct)}
-    _refuse_stray(text)
+    _refuse_stray(text, "correct that value or leave the cell empty, or drop the column")
     return {name: np.where(codes < 0, np.nan, codes.astype(np.float64))}
 
 
@@ -174,11 +178,20 @@ def _classes(column: "pd.Series[Any]") -> Target:
 
 
 def _whole(column: "pd.Series[Any]") -> None:
-    missing = int(column.isna().sum())
-    if missing:
+    missing = np.flatnonzero(column.isna())
+    if len(missing) and len(missing) == len(column):
+        raise ColumnError(f"column {column.name!r} has no value in any row", "name another column")
+    if len(missing):
+        rows = "1 row" if len(missing) == 1 else f"{len(missing)} rows"
+        first = f"first in row {missing[0] + 1} of {len(column)}"
         raise ColumnError(
-            f"column {column.name!r} lacks a value in {missing} rows", "fill them in or remove those rows"
+            f"column {column.name!r} lacks a value in {rows}, {first}", "fill them in or remove those rows"
         )
+
+
+def _infinite(column: "pd.Series[Any]", values: Array) -> str:
+    first = np.flatnonzero(np.isinf(values))[0]
+    return f"column {column.name!r} holds infinite values, first in row {first + 1} of {len(values)}"
 
 
 def _unboxed(column: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -191,14 +204,14 @@ def _unboxed(column: "pd.Series[Any]") -> "pd.Series[Any]":
     return column
 
 
-def _refuse_stray(text: "pd.Series[Any]") -> None:
+def _refuse_stray(text: "pd.Series[Any]", remedy: str) -> None:
     import pandas as pd  # noqa: PLC0415  (slow to import)
 
     stray = np.flatnonzero(text.notna() & pd.to_numeric(text, errors="coerce").isna())
     if 0 < len(stray) <= STRAY_SHARE * text.notna().sum():
         raise ColumnError(
             f"column {text.name!r} holds numbers, but {text.iloc[stray[0]]!r} in row {stray[0] + 1} of {len(text)}",
-            "correct that value or leave the cell empty, or drop the column",
+            remedy,
         )
 
 

@@ -2,7 +2,8 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,15 +38,38 @@ def read(source: Source, dataset: Dataset) -> LoadedDataset:
     Raises:
         InvalidStudy: it cannot be read, has fewer than two rows, lacks a column, or a column cannot be used.
     """
-    try:
+    with _damage_explained(source):
         match source.kind:
             case "builtin":
                 return _bundled(source, dataset)
             case "npz":
                 loaded = _npz(source, dataset)
             case _:
-                loaded = _table(_frame(source), source, dataset, None)
+                loaded = _table(read_frame(source), source, dataset, None)
         content = _file_digest(source)
+    return _fingerprinted(loaded, content, dataset)
+
+
+def read_frame(source: Source) -> "pd.DataFrame":
+    """The table of a CSV or Parquet file as it is, the names of its columns as text.
+
+    Raises:
+        InvalidStudy: it cannot be read.
+    """
+    import pandas as pd  # noqa: PLC0415  (slow to import)
+
+    path = source.path or Path()
+    with _damage_explained(source):
+        # In pieces, a column's type would be guessed piece by piece.
+        frame = pd.read_parquet(path) if source.kind == "parquet" else pd.read_csv(path, low_memory=False)
+    frame.columns = frame.columns.map(str)
+    return frame
+
+
+@contextmanager
+def _damage_explained(source: Source) -> Iterator[None]:
+    try:
+        yield
     except (InvalidStudy, MemoryError):
         raise
     except Exception as error:
@@ -53,16 +77,6 @@ def read(source: Source, dataset: Dataset) -> LoadedDataset:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = f"cannot be read as {source.kind.upper()}: {reason}"
         raise refusal(source.field, message, "check that the file is whole and of that format") from error
-    return _fingerprinted(loaded, content, dataset)
-
-
-def _frame(source: Source) -> "pd.DataFrame":
-    import pandas as pd  # noqa: PLC0415  (slow to import)
-
-    path = source.path or Path()
-    if source.kind == "parquet":
-        return pd.read_parquet(path)
-    return pd.read_csv(path, low_memory=False)  # reading in pieces would guess a column's type piece by piece
 
 
 def _bundled(source: Source, dataset: Dataset) -> LoadedDataset:
@@ -81,7 +95,6 @@ def _bundled(source: Source, dataset: Dataset) -> LoadedDataset:
 
 
 def _table(frame: "pd.DataFrame", source: Source, dataset: Dataset, target: str | None) -> LoadedDataset:
-    frame.columns = frame.columns.map(str)
     known = tuple(frame.columns)
     problems = _row_problems(source, len(frame))
     if not (dataset.target or target):

@@ -77,6 +77,8 @@ def draft_violations(draft: StudyDraft) -> Iterator[Violation]:
     yield from budget_violations(draft.budget)
     yield from _retry_violations(draft.retry)
     yield from label_violations(draft.labels)
+    if len(set(draft.track)) < len(draft.track):
+        yield Violation("track", "names a place twice", "name each place once")
 
 
 def configuration_violations(spec: StudySpec, parameters: Parameters) -> Iterator[Violation]:

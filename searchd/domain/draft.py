@@ -50,6 +50,7 @@ class StudyDraft:
     limits: tuple[Limit, ...] = ()
     warm_start: tuple[str, ...] = ()
     parent: Parent | None = None
+    track: tuple[str, ...] = ()
     limits_at: tuple[int, ...] = field(default=(), compare=False)
     expressions_at: tuple[int, ...] = field(default=(), compare=False)
 

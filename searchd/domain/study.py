@@ -105,7 +105,8 @@ class StudySpec:
     ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies whose best
     configurations are tried first and searched around. What was read of them at creation are ``inherited``, the best
     configuration of each, and ``precedents``, how others did, shape (n_studies, n_trials). ``parent`` is the study
-    that this one builds on, and ``heritage`` what was read of that.
+    that this one builds on, and ``heritage`` what was read of that. ``track`` names where it is to appear
+    besides, such as ``tensorboard``.
     """
 
     trainable: str
@@ -128,6 +129,7 @@ class StudySpec:
     inherited: tuple[Parameters, ...] = ()
     parent: Parent | None = None
     heritage: Heritage | None = None
+    track: tuple[str, ...] = ()
 
     @property
     def objective(self) -> Objective:

@@ -69,7 +69,8 @@ class StudyServicer:
     async def get_study(self, request: studies.GetStudyRequest) -> studies.GetStudyResponse:
         """Read a study."""
         study = await self._studies.get(names.study_of("name", request.name))
-        return studies.GetStudyResponse(study=codec.encode_study(study))
+        tracked = await self._studies.tracked(study)
+        return studies.GetStudyResponse(study=codec.encode_study(study, tracked))
 
     async def list_studies(self, request: studies.ListStudiesRequest) -> studies.ListStudiesResponse:
         """List studies in name order, a page at a time."""

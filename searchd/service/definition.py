@@ -90,6 +90,7 @@ def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> 
         limits=draft.limits,
         warm_start=draft.warm_start,
         parent=draft.parent,
+        track=draft.track,
     )
 
 
@@ -159,7 +160,7 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
     named = [(f"objectives[{i}].metric", objective.metric) for i, objective in enumerate(draft.objectives)]
     named += [(f"{path}.metric", limit.metric) for path, limit in zip(draft.limit_paths(), draft.limits, strict=True)]
     for path, metric in named:
-        if card.metrics and metric and metric not in card.metrics:
+        if card.metrics and metric and not _reports(card, metric):
             remedy = _nearest(metric, sorted(card.metrics), "choose one that it reports")
             yield Violation(path, f"{card.name} does not report {metric!r}", remedy)
     if len(draft.objectives) > 1 and _climbs(draft) and (draft.scheduler is None or draft.scheduler.metric is None):
@@ -195,6 +196,12 @@ def _against_card(draft: StudyDraft, card: Card) -> Iterator[Violation]:
             f"{card.name} keeps no checkpoints, so a paused trial would be lost",
             "use mode: stopping, a ladder that climbs by folds only, or ctx.keep in the trainable",
         )
+
+
+def _reports(card: Card, metric: str) -> bool:
+    """Whether it declares the metric, or the one whose value for some of the rows it is: ``accuracy[sex=female]``."""
+    whole, bracket, _ = metric.partition("[")
+    return metric in card.metrics or bool(bracket and metric.endswith("]") and whole in card.metrics)
 
 
 def _without_gradients(draft: StudyDraft, card: Card) -> Iterator[Violation]:

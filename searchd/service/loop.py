@@ -30,7 +30,6 @@ from searchd.conductor.messages import (
     Tick,
 )
 from searchd.domain.errors import LeaseLost, RequestReused, SearchdError, ServerStopping, StoreUnavailable
-from searchd.domain.facts import study_of
 from searchd.domain.study import Study, StudyName, StudySpec
 from searchd.domain.trial import Trial
 from searchd.failpoints import reach
@@ -39,6 +38,7 @@ from searchd.ports.engine import Engine, EngineCommand
 from searchd.ports.scheduler import Scheduler
 from searchd.ports.searcher import Ask, CloseSearch, OpenSearch, Searchers, SearchFailed, Tell
 from searchd.ports.store import Store
+from searchd.ports.tracker import NoTracker, Tracker
 from searchd.service.desk import Desk, all_trials, answer, looked_up, refuse
 from searchd.service.inbox import Inbox
 from searchd.service.listeners import Listeners
@@ -108,8 +108,10 @@ class Loop:
         self._tasks: set[asyncio.Task[None]] = set()
         self.conductor = Conductor((), make_scheduler, 0, clock.now())
 
-    def bind(self, engine: Engine, searchers: Searchers, address: str = "") -> None:
-        """Say who carries out commands, both of whom deliver to ``post``, and where this server takes requests."""
+    def bind(self, engine: Engine, searchers: Searchers, address: str = "", tracker: Tracker | None = None) -> None:
+        """Say who carries out commands, both of whom deliver to ``post``, where this server takes requests, and who
+        shows studies elsewhere."""
+        self.listeners.tracker = tracker or NoTracker()
         self._engine = engine
         self._searchers = searchers
         self._writer.serves_at(address)
@@ -285,7 +287,7 @@ class Loop:
             self._act([command for command in decision.commands if isinstance(command, CloseSearch)])
             self._recovery.epoch = 0
             return False
-        self.listeners.wake({study_of(fact) for fact in decision.facts})
+        self.listeners.tell(decision.facts)
         return True
 
     async def _beat(self) -> None:
@@ -344,6 +346,8 @@ class Loop:
             self._inbox.add(DrainRequested())
         self.listeners.wake()  # what was written last, by whomever, may not have been told
         self._replace(rebuilt(live, self._make_scheduler, self.epoch, self._clock.now()))
+        for active in self.conductor.mind.studies.values():
+            self.listeners.tracker.follow(active.study)
         opening = self.conductor.opening()
         if await self._committed(opening, []):
             self._act(opening.commands)

@@ -34,6 +34,7 @@ from searchd.domain.trial import Origin, Trial
 from searchd.ports.catalog import Catalog, Datasets, Inspection
 from searchd.ports.clock import Clock
 from searchd.ports.store import Store
+from searchd.ports.tracker import NoTracker, Tracked, Tracker
 from searchd.service.definition import Surroundings, VendorCheck, any_vendor, chosen_split, define
 from searchd.service.desk import remembered
 from searchd.service.heritage import inherited
@@ -52,6 +53,7 @@ class Studies:
         datasets: Datasets,
         clock: Clock,
         vendors: VendorCheck = any_vendor,
+        tracker: Tracker | None = None,
     ) -> None:
         self._store = store
         self._loop = loop
@@ -59,6 +61,7 @@ class Studies:
         self._datasets = datasets
         self._clock = clock
         self._vendors = vendors
+        self._tracker = tracker or NoTracker()
         self._numbers: dict[tuple[str, str], int] = {}
 
     async def create(
@@ -170,6 +173,10 @@ class Studies:
             StudyNotFound: there is none of that name.
         """
         return await asyncio.to_thread(self._store.study, name)
+
+    async def tracked(self, study: Study) -> Sequence[Tracked]:
+        """How far a study is in the other places that it names."""
+        return await asyncio.to_thread(self._tracker.state, study) if study.spec.track else ()
 
     async def named(self, project: str, study: str) -> Study | None:
         """A study by its full name or by its id in a project; None if there is none."""

@@ -1283,6 +1283,32 @@ class StudyProgress(google.protobuf.message.Message):
 global___StudyProgress = StudyProgress
 
 @typing.final
+class Tracked(google.protobuf.message.Message):
+    """How far a study is in one of the places that it names in track."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SINK_FIELD_NUMBER: builtins.int
+    PLACE_FIELD_NUMBER: builtins.int
+    PROBLEM_FIELD_NUMBER: builtins.int
+    sink: builtins.str
+    """tensorboard, mlflow or wandb."""
+    place: builtins.str
+    """Where it appears: a folder on the server's machine, or another server's address."""
+    problem: builtins.str
+    """Why it does not get on at the moment; empty if it does."""
+    def __init__(
+        self,
+        *,
+        sink: builtins.str = ...,
+        place: builtins.str = ...,
+        problem: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["place", b"place", "problem", b"problem", "sink", b"sink"]) -> None: ...
+
+global___Tracked = Tracked
+
+@typing.final
 class Study(google.protobuf.message.Message):
     """One search. In files it is written with shorthand, see the README."""
 
@@ -1351,6 +1377,8 @@ class Study(google.protobuf.message.Message):
     LIKE_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     OTHER_METRICS_FIELD_NUMBER: builtins.int
+    TRACK_FIELD_NUMBER: builtins.int
+    TRACKED_FIELD_NUMBER: builtins.int
     PARENT_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only: projects/{project}/studies/{study}."""
@@ -1455,6 +1483,14 @@ class Study(google.protobuf.message.Message):
         """
 
     @property
+    def track(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Where parameters, curves and results are to appear besides: any of tensorboard, mlflow and wandb."""
+
+    @property
+    def tracked(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Tracked]:
+        """Output only, in GetStudy: how far it is in each of these places, in their order."""
+
+    @property
     def parent(self) -> global___Parent:
         """An earlier study that this one builds on. Unless this study names a dataset of its own, it has the parent's data and
         folds, so that no model of the parent has seen the rows on which it is judged here.
@@ -1492,10 +1528,12 @@ class Study(google.protobuf.message.Message):
         like: builtins.str = ...,
         etag: builtins.str = ...,
         other_metrics: collections.abc.Iterable[builtins.str] | None = ...,
+        track: collections.abc.Iterable[builtins.str] | None = ...,
+        tracked: collections.abc.Iterable[global___Tracked] | None = ...,
         parent: global___Parent | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["budget", b"budget", "create_time", b"create_time", "dataset", b"dataset", "end_time", b"end_time", "evaluation", b"evaluation", "parent", b"parent", "progress", b"progress", "resources", b"resources", "retry", b"retry", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["budget", b"budget", "code_fingerprint", b"code_fingerprint", "constraints", b"constraints", "create_time", b"create_time", "data_fingerprint", b"data_fingerprint", "dataset", b"dataset", "end_time", b"end_time", "etag", b"etag", "evaluation", b"evaluation", "fixed", b"fixed", "labels", b"labels", "like", b"like", "name", b"name", "objectives", b"objectives", "other_metrics", b"other_metrics", "parent", b"parent", "priority", b"priority", "progress", b"progress", "reason", b"reason", "resources", b"resources", "retry", b"retry", "rungs", b"rungs", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "seed", b"seed", "start_time", b"start_time", "state", b"state", "trainable", b"trainable", "warm_start", b"warm_start"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["budget", b"budget", "code_fingerprint", b"code_fingerprint", "constraints", b"constraints", "create_time", b"create_time", "data_fingerprint", b"data_fingerprint", "dataset", b"dataset", "end_time", b"end_time", "etag", b"etag", "evaluation", b"evaluation", "fixed", b"fixed", "labels", b"labels", "like", b"like", "name", b"name", "objectives", b"objectives", "other_metrics", b"other_metrics", "parent", b"parent", "priority", b"priority", "progress", b"progress", "reason", b"reason", "resources", b"resources", "retry", b"retry", "rungs", b"rungs", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "seed", b"seed", "start_time", b"start_time", "state", b"state", "track", b"track", "tracked", b"tracked", "trainable", b"trainable", "warm_start", b"warm_start"]) -> None: ...
 
 global___Study = Study
 

@@ -65,6 +65,7 @@ def decode_draft(study: study_pb2.Study) -> tuple[StudyDraft, tuple[Violation, .
         limits=tuple(limits.values()),
         warm_start=tuple(study.warm_start),
         parent=_parent(study.parent, found) if study.HasField("parent") else None,
+        track=tuple(study.track),
         limits_at=tuple(limits),
         expressions_at=tuple(expressions),
     )

@@ -23,13 +23,12 @@ from searchd.wire.file_values import (
 OUTPUT_ONLY = frozenset(
     {
         *("name", "state", "reason", "progress", "create_time", "start_time", "end_time"),
-        *("code_fingerprint", "data_fingerprint", "rungs", "other_metrics", "etag"),
+        *("code_fingerprint", "data_fingerprint", "rungs", "other_metrics", "etag", "tracked"),
     }
 )
 """Fields of a study that only the server sets."""
 
 LATER_KEYS = {
-    "Study": ("track",),
     "Dataset": ("weight", "positive"),
 }
 """Keys that are documented for a later version, by the message's name."""

@@ -10,15 +10,17 @@ from searchd.domain.objective import Goal, Objective
 from searchd.domain.scheduler import Scheduler
 from searchd.domain.search import Search
 from searchd.domain.study import Best, Confirmed, Dataset, FrontPoint, Progress, Study, StudyName, StudySpec, StudyState
+from searchd.ports.tracker import Tracked
 from searchd.v1 import study_pb2
 from searchd.wire.drafts import decode_draft
 from searchd.wire.spaces import encode_space
 from searchd.wire.values import decode_enum, decode_time, encode_duration, encode_enum, encode_parameters
 
 
-def encode_study(study: Study) -> study_pb2.Study:
-    """The study with every default filled in and the rungs in force."""
+def encode_study(study: Study, tracked: Iterable[Tracked] = ()) -> study_pb2.Study:
+    """The study with every default filled in and the rungs in force, and how far it is in other places."""
     message = encode_spec(study.spec)
+    message.tracked.extend(study_pb2.Tracked(sink=t.sink, place=t.place, problem=t.problem) for t in tracked)
     message.name = study.name
     message.state = encode_enum(study_pb2.StudyState.DESCRIPTOR, study.state)
     message.reason = study.reason
@@ -96,6 +98,7 @@ def encode_spec(spec: StudySpec) -> study_pb2.Study:
         ],
         warm_start=spec.warm_start,
         parent=study_pb2.Parent(study=spec.parent.study, trial=spec.parent.trial) if spec.parent is not None else None,
+        track=spec.track,
     )
 
 
@@ -130,6 +133,7 @@ def decode_spec(message: study_pb2.Study) -> StudySpec:
         limits=draft.limits,
         warm_start=draft.warm_start,
         parent=draft.parent,
+        track=draft.track,
     )
 
 

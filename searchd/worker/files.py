@@ -48,6 +48,13 @@ class Storage:
         """The folder of the files that a fold run leaves."""
         return self._trial("artifacts", key.study, key.trial) / f"{key.repeat}-{key.fold}"
 
+    def places(self, study: StudyName, trial: TrialNumber, *, ended: bool) -> dict[str, str]:
+        """Where files of a trial are, by what they are: ``artifacts`` and ``logs`` if there are any, ``checkpoints``
+        while it has not ended, since they are forgotten then."""
+        folders = {kind: self._trial(kind, study, trial) for kind in ("artifacts", "logs")}
+        found = {kind: str(folder) for kind, folder in folders.items() if folder.exists()}
+        return found if ended else {**found, "checkpoints": f"{self.checkpoints}/{study}/{trial}"}
+
     def forget(self, study: StudyName, trial: TrialNumber | None) -> None:
         """Delete the checkpoints of one trial; or everything of a study (trial None). What is not there is no error,
         and what cannot be deleted is only logged."""

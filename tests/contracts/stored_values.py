@@ -70,6 +70,7 @@ class StoredValuesContract:
             retry=Retry(1, timedelta(seconds=0.5)),
             labels={"team": "vision", "note": 'Ünïcode "quoted"\n\0'},
             warm_start=("old", "older"),
+            track=("tensorboard", "wandb"),
             precedents=((Precedent({"a": 0.25, "c": "1"}, -0.5), Precedent({"a": 0.5, "c": None}, -1e300)), ()),
             inherited=({"a": 0.25, "c": [None, {}]},),
             parent=Parent("old", 3),

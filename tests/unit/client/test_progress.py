@@ -176,3 +176,12 @@ def test_a_trial_that_looks_as_before_is_no_line() -> None:
     told = [line.split(" ", 1)[1] for line in event_lines([runs, other, runs, event(samples.PROGRESS), paused, runs])]
     running, waiting = "trial 3 RUNNING rung 1 score .9", "trial 3 PAUSED rung 1 score .9"
     assert told == [running, "trial 4 RUNNING", waiting, running]
+
+
+def test_the_time_left_is_no_more_than_the_budget_has() -> None:
+    """A study whose time is over in three minutes has no more than three minutes left, whatever its trials need."""
+    study = samples.study()
+    budget = replace(study.spec.budget, wall_time=timedelta(minutes=7, seconds=12))
+    limited = read_study(encode_study(replace(study, spec=replace(study.spec, budget=budget))))
+    first = header(limited, samples.START + timedelta(minutes=4, seconds=12), Troubles(), 80)[0]
+    assert first.endswith("ETA 3m")

@@ -54,8 +54,8 @@ def test_other_numbers_are_predicted_as_numbers(column: "pd.Series[Any]") -> Non
 @pytest.mark.parametrize(
     ("column", "reason"),
     [
-        (series("a", None, "b"), "lacks a value in 1 rows"),
-        (series(1.0, np.nan, np.nan), "lacks a value in 2 rows"),
+        (series("a", None, "b"), "lacks a value in 1 row, first in row 2 of 3"),
+        (series(1.0, np.nan, np.nan), "lacks a value in 2 rows, first in row 2 of 3"),
         (series(1.5, np.inf, 2.5), "infinite"),
         (series("a", "a"), "only the class 'a'"),
         (series(*pd.date_range("2024-01-01", periods=3)), "dates"),

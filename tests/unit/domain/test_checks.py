@@ -50,6 +50,7 @@ def test_a_sensible_draft_has_no_violations() -> None:
             {Failure.WORKER_KILLED: 5, Failure.ERROR: 0, Failure.HUNG: 1000},
         ),
         labels={"team": "vision"},
+        track=("tensorboard", "mlflow"),
     )
     assert [*draft_violations(GOOD), *draft_violations(full)] == []
 
@@ -66,6 +67,7 @@ def test_a_sensible_draft_has_no_violations() -> None:
         (replace(GOOD, search=Search(Algorithm.TPE, ray="hyperopt")), "search.algorithm"),
         (replace(GOOD, objectives=(ACCURACY, LOSS), search=Search(Algorithm.CMAES)), "search.algorithm"),
         (replace(GOOD, warm_start=("a", "a")), "warm_start"),
+        (replace(GOOD, track=("mlflow", "mlflow")), "track"),
         (replace(GOOD, dataset=Dataset(builtin="digits", test=1.0)), "dataset.test"),
         (replace(GOOD, evaluation=Evaluation(confirm=Confirm(top=0))), "evaluation.confirm.top"),
         (replace(GOOD, evaluation=Evaluation(confirm=Confirm(repeats=0))), "evaluation.confirm.repeats"),

@@ -223,6 +223,14 @@ def test_everything_wrong_is_reported_at_once() -> None:
     ]
 
 
+def test_a_metric_of_some_rows_is_one_that_the_trainable_reports() -> None:
+    """What it declares may be asked for of a group of rows, as an objective or a limit; anything else may not."""
+    of_a_group = Objective("accuracy[site=west]", Goal.MAXIMIZE)
+    assert _define(replace(DRAFT, objectives=(of_a_group,))).objective == of_a_group
+    for unknown in ("acc[site=west]", "accuracy[site=west", "[site=west]"):
+        assert _paths(replace(DRAFT, objectives=(Objective(unknown, Goal.MAXIMIZE),))) == ["objectives[0].metric"]
+
+
 def test_promotion_without_checkpoints_is_reported_with_the_rest() -> None:
     """That a trainable cannot pause is told beside other mistakes, even where those touch the ladder."""
     draft = replace(BAD, trainable="forgetful", mode=SchedulerMode.PROMOTION, scheduler=replace(PROMOTION, eta=0))

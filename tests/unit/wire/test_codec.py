@@ -66,6 +66,7 @@ def test_definitions_round_trip_as_drafts(spec: StudySpec) -> None:
     assert draft.mode is spec.scheduler.mode
     assert (draft.objectives, draft.limits, draft.warm_start) == (spec.objectives, spec.limits, spec.warm_start)
     assert draft.parent == spec.parent
+    assert draft.track == spec.track
 
 
 def test_a_study_shows_the_rungs_in_force() -> None:

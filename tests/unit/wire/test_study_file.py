@@ -114,7 +114,7 @@ def test_all_mistakes_come_at_once_and_the_rest_is_read() -> None:
     )
     assert [str(v) for v in file.violations] == [
         "study_id: is the number 7, not text; put it in quotes: '7'",
-        "track: is not supported by this version; leave it out",
+        "track: is the text 'other', not a list; write it as [first, second]",
         "priorty: is not a known key; did you mean priority?",
         "search_space.lr.loguniform: holds 1, not 2 numbers; write it as loguniform: [low, high]",
         "search_space.width.choise: is not a known domain; did you mean choice?",
@@ -168,7 +168,6 @@ def test_what_is_no_parent_is_refused(written: Any, path: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "path"),
     [
-        ("track", ["tensorboard"], "track"),
         ("dataset", {"builtin": "digits", "weight": "w"}, "dataset.weight"),
         ("dataset", {"builtin": "digits", "positive": 1}, "dataset.positive"),
         ("search_space", {"x": {"randn": [0, 1]}}, "search_space.x.randn"),

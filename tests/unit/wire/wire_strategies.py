@@ -143,6 +143,7 @@ specs = st.builds(
     ).map(tuple),
     warm_start=st.lists(names, max_size=2).map(tuple),
     parent=st.none() | st.builds(Parent, names.filter(bool), st.none() | st.integers(1, 99)),
+    track=st.lists(names, max_size=2).map(tuple),
     space=spaces(),
     dataset=st.none() | datasets,
     fixed=parameters,

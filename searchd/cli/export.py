@@ -1,0 +1,92 @@
+"""The command export: a study as files, or where other tools look for it."""
+
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from searchd.cli.failures import CommandFailed, ExitCode
+from searchd.cli.options import Project, StudyArgument
+from searchd.cli.output import show_line
+from searchd.client import Client, StudyHandle
+from searchd.domain.study import Study
+
+TRIALS = 100
+"""Trials in one write."""
+
+
+class Form(StrEnum):
+    """What a study is written as."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    TENSORBOARD = "tensorboard"
+    MLFLOW = "mlflow"
+    WANDB = "wandb"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("export")(export)
+
+
+def export(
+    study: StudyArgument,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="where to; made if it is not there")],
+    to: Annotated[Form, typer.Option("--to", help="csv, parquet, tensorboard, mlflow or wandb")] = Form.CSV,
+    project: Project = "default",
+) -> None:
+    """Write a study as tables, or for TensorBoard, MLflow or Weights & Biases."""
+    with Client() as client:
+        handle = client.study(study, project=project)
+        handle.get()  # nothing is written for a study that there is not
+        try:
+            tables = to in (Form.CSV, Form.PARQUET)
+            place = _tables(handle, folder, to) if tables else _shown(handle, folder, to.value)
+        except ImportError as error:
+            package = '"searchd[server]"' if to is Form.PARQUET else '"searchd[tracking]"'
+            raise CommandFailed(f"{to} needs {error.name}; pip install {package}", ExitCode.USAGE) from None
+        show_line(place)
+
+
+def _tables(handle: StudyHandle, folder: Path, form: Form) -> str:
+    """Trials and measurements, a file each."""
+    if form is Form.PARQUET:
+        import pyarrow  # noqa: F401  # pandas would complain about it at greater length
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in (("trials", handle.trials()), ("measurements", handle.measurements())):
+        frame = table.to_pandas()
+        path = folder / f"{name}.{form}"
+        if form is Form.PARQUET:
+            mixed = [c for c in frame.columns if frame[c].map(type).nunique() > 1 and frame[c].dtype == object]
+            frame[mixed] = frame[mixed].map(_text)  # a column of numbers and texts is none of Parquet's
+            frame.to_parquet(path, index=False)
+        else:
+            frame.to_csv(path, index=False)
+    return str(folder)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None or value != value else str(value)  # noqa: PLR0124  # only NaN differs from itself
+
+
+def _shown(handle: StudyHandle, folder: Path, name: str) -> str:
+    from searchd.tracking.sink import News, Surroundings, no_links
+    from searchd.tracking.vendors import open_sink
+    from searchd.wire.codec import decode_study, decode_trial
+
+    study: Study = decode_study(handle.get().message)
+    around = Surroundings((folder / name).absolute(), lambda trial: list(handle.measurements(trial)), no_links)
+    sink = open_sink(name, study, around)
+    try:
+        trials = (decode_trial(shown.message) for shown in handle.trials())
+        while page := list(islice(trials, TRIALS)):
+            measured = [m for trial in page for m in around.history(trial.number)]
+            sink.write(News(study, page, measured))
+        sink.write(News(study))
+        return sink.place
+    finally:
+        sink.close()

@@ -1,0 +1,1 @@
+"""Tracking: studies in TensorBoard, MLflow and Weights & Biases, written by a process of its own."""
