@@ -28,6 +28,8 @@ class ServerSettings:
             storage.
         trainables: Modules that register trainables, beside the installed ones.
         search_path: Folders in which to look for these modules.
+        takes_code: Whether callers may send code that their studies train. Whoever reaches the server can have it run
+            what they like then, under the server's account.
         data_roots: Folders under which dataset files may lie.
         drain_timeout: How long leaving may wait for workers to save, 0 or more.
         keep_ray: Leave the local Ray and its workers running on exit, for the next server to adopt.
@@ -46,6 +48,7 @@ class ServerSettings:
     checkpoints: str | None = None
     trainables: tuple[str, ...] = ()
     search_path: tuple[str, ...] = ()
+    takes_code: bool = True
     data_roots: tuple[Path, ...] = ()
     drain_timeout: timedelta = timedelta(seconds=30)
     keep_ray: bool = False

@@ -40,6 +40,7 @@ from searchd.tracking.process import TrackerProcess
 from searchd.tracking.vendors import track_violations
 from searchd.worker.catalog import SubprocessCatalog
 from searchd.worker.checkpoint_store import checkpoint_store
+from searchd.worker.code_catalog import CodeCatalog
 from searchd.worker.files import Storage
 
 log = logging.getLogger(__name__)
@@ -126,17 +127,20 @@ class _Server:
         self._loop = Loop(self._store, make_scheduler, clock, settings.loop, holder)
         self._catalog = SubprocessCatalog(settings.trainables, settings.search_path, installed=True)
         datasets = DatasetCache(settings.cache, settings.data_roots)
+        code = CodeCatalog(settings.storage, clock, settings.search_path) if settings.takes_code else None
         limits = settings.limits
         self._tracker = TrackerProcess(
             HostSettings(settings.store.url, str(settings.storage), self._checkpoints(), holder)
         )
         services = Services(
-            studies=Studies(self._store, self._loop, self._catalog, datasets, clock, vendor_violations, self._tracker),
+            studies=Studies(
+                self._store, self._loop, self._catalog, datasets, clock, vendor_violations, self._tracker, code
+            ),
             watches=Watches(self._store, self._loop, clock, limits.max_watches),
             trials=Trials(self._store, Storage(settings.storage)),
             leaderboards=Leaderboards(self._store),
             insight=Insight(self._store, ImportanceProcess()),
-            trainables=Trainables(self._catalog),
+            trainables=Trainables(self._catalog, code),
             system=System(self._loop, __version__, limits),
         )
         self._rpc = RpcServer(services, settings.rpc)

@@ -55,6 +55,7 @@ def sklearn_classifier(ctx: Context) -> Iterator[dict[str, float]]:
         metrics.write_confusion_matrix(ctx.artifact("confusion_matrix.json"), labels[valid], predicted, data.classes)
         metrics.write_class_report(ctx.artifact("class_report.json"), labels[valid], predicted, data.classes)
         ctx.predict(partial(_probabilities, model, data, known))
+        tabular.hand_over(ctx, model, data, [data.classes[code] for code in known])
         found = metrics.classification(labels[valid], predicted)
         right = float(np.mean(seen == labels[train]))
         matches = predicted == labels[valid]

@@ -45,6 +45,7 @@ def sklearn_regressor(ctx: Context) -> Iterator[dict[str, float]]:
         found = metrics.regression(target[valid], predicted)
         trained = metrics.regression(target[train], seen)
         ctx.predict(partial(_predicted, model, data))
+        tabular.hand_over(ctx, model, data)
         errors = predicted - target[valid]
         grouped = _by_group(p["by"], {value: mask[valid] for value, mask in members.items()}, errors)
         if p["explain"]:

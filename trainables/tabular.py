@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, PolynomialFeatures, RobustScaler, StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from searchd.trainable import Infeasible, choice, lograndint, loguniform, uniform
+from searchd.trainable import Context, Infeasible, choice, lograndint, loguniform, uniform
 from searchd.trainable.space import ParameterSpec
 
 SELECTING = {"selection": ["filter", "model"]}
@@ -83,6 +84,11 @@ def rows_of(data: Any, index: NDArray[np.intp]) -> Rows:
     """These rows of the table as floats, shape (n, d)."""
     rows: Rows = np.asarray(data.table[index])
     return rows if rows.dtype.kind == "f" else rows.astype(np.float64)
+
+
+def hand_over(ctx: Context, model: Pipeline, data: Any, classes: Sequence[Any] = ()) -> None:
+    """Hand a fitted pipeline over, which takes ``rows_of`` and knows of its classes, if any, only their positions."""
+    ctx.model(lambda: model, partial(rows_of, data), classes)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from searchd.trainable import Context, choice, loguniform, randint, trainable, uniform
-from trainables import metrics, torch_inputs, torch_targets
+from trainables import metrics, torch_inputs, torch_models, torch_targets
 from trainables.torch_networks import convolutional
 from trainables.torch_parameters import OPTIMISER_SPACE, TRAINING, completed
 from trainables.torch_training import make_deterministic, trained
@@ -48,4 +48,6 @@ def torch_cnn(ctx: Context) -> Iterator[dict[str, float]]:
     make_deterministic(ctx.seed)
     images = torch_inputs.images(data, ctx.train_index)
     target = torch_targets.Classes(data, ctx.device)
-    yield from trained(ctx, p, convolutional(p, images.shape[1:], target.outputs), images, target)
+    net = convolutional(p, images.shape[1:], target.outputs)
+    torch_models.of_images(ctx, data, net, target)
+    yield from trained(ctx, p, net, images, target)

@@ -18,7 +18,9 @@ from torch.nn import functional
 
 from searchd.trainable import Context, Infeasible, loguniform, trainable, uniform
 from trainables import metrics
-from trainables.torch_inputs import standardised
+from trainables.torch_inputs import standardised, table_scale
+from trainables.torch_models import Standardised
+from trainables.torch_targets import Probabilities
 
 HYPERPARAMETERS = ("lr", "weight_decay", "label_smoothing")
 """What the loss is differentiated by, in the order of every vector of hyperparameters here."""
@@ -63,6 +65,13 @@ def torch_hypergradient(ctx: Context) -> Iterator[dict[str, float]]:
     kept = ctx.keep(weights=weights, tangents=untouched(weights))
     weights, tangents = kept["weights"], kept["tangents"]
     truth = np.asarray(data.y)[ctx.valid_index]
+
+    def model() -> nn.Module:
+        net.load_state_dict(weights)
+        before = Standardised(table_scale(data.table, ctx.train_index), PRECISION)
+        return nn.Sequential(before, net.cpu(), Probabilities())
+
+    ctx.model(model, lambda some: np.asarray(data.table[some], dtype=np.float64), data.classes)
     for epoch in ctx.epochs():
         # Each epoch has a seed of its own, so what it draws does not depend on how often the training was paused.
         torch.manual_seed(ctx.seed + epoch)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from searchd.trainable import Context, choice, lograndint, loguniform, randint, trainable, uniform
-from trainables import torch_inputs, torch_targets
+from trainables import torch_inputs, torch_models, torch_targets
 from trainables.torch_networks import perceptron
 from trainables.torch_parameters import OPTIMISER_SPACE, TRAINING, completed
 from trainables.torch_training import make_deterministic, trained
@@ -50,4 +50,6 @@ def torch_mlp(ctx: Context) -> Iterator[dict[str, float]]:
     make_deterministic(ctx.seed)
     rows = torch_inputs.table(data, ctx.train_index)
     target = torch_targets.target_of(data, ctx.train_index, ctx.device)
-    yield from trained(ctx, p, perceptron(p, rows.shape[1], target.outputs), rows, target)
+    net = perceptron(p, rows.shape[1], target.outputs)
+    torch_models.of_table(ctx, data, net, target)
+    yield from trained(ctx, p, net, rows, target)

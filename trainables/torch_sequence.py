@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from searchd.trainable import Context, choice, loguniform, randint, trainable, uniform
-from trainables import torch_inputs, torch_targets
+from trainables import torch_inputs, torch_models, torch_targets
 from trainables.torch_networks import sequential
 from trainables.torch_parameters import OPTIMISER_SPACE, TRAINING, completed
 from trainables.torch_training import make_deterministic, trained
@@ -38,4 +38,5 @@ def torch_sequence(ctx: Context) -> Iterator[dict[str, float]]:
     rows = torch_inputs.sequences(data, ctx.train_index)
     target = torch_targets.target_of(data, ctx.train_index, ctx.device)
     net = sequential(p, rows.shape[1], rows.shape[2], target.outputs)
+    torch_models.of_sequences(ctx, data, rows.shape[1], rows.shape[2], net, target)
     yield from trained(ctx, p, net, rows, target)

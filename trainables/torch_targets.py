@@ -1,14 +1,14 @@
 """What a network learns to predict: classes, or numbers."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables import metrics, torch_losses
@@ -32,10 +32,14 @@ class Target(Protocol):
     Attributes:
         outputs: How many numbers the network gives for a row.
         values: What it is to learn, for each row of the dataset, shape (n,).
+        readout: What makes predictions of the network's outputs, shape (n, outputs), as ``predictions`` does.
+        classes: What the classes stand for; empty for numbers.
     """
 
     outputs: int
     values: Tensor
+    readout: nn.Module
+    classes: Sequence[Any]
 
     def loss(self, p: Parameters) -> Loss:
         """What training makes small."""
@@ -72,13 +76,38 @@ def target_of(data: Any, train_index: Rows, device: str) -> Target:
     return Classes(data, device) if data.task == "classification" else Numbers(data, train_index, device)
 
 
+class Probabilities(nn.Module):
+    """Scores, shape (n, k), as probabilities of the same shape."""
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """Those of a row add up to 1."""
+        return outputs.double().softmax(1)
+
+
+class OwnUnits(nn.Module):
+    """Outputs, shape (n, 1), in the target's own units, shape (n,)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: float, deviation: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64))
+        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float64))
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """Not rounded in between."""
+        return torch.as_tensor(outputs.squeeze(1).double() * self.deviation + self.mean)
+
+
 class Classes:
     """Class codes. ``loss`` is the mean cross-entropy, whatever is trained on."""
 
     def __init__(self, data: Any, device: str) -> None:
         self.outputs = len(data.classes)
         self.values = torch.tensor(np.array(data.y), device=device)
-        self._classes = data.classes
+        self.readout: nn.Module = Probabilities()
+        self.classes: Sequence[Any] = data.classes
 
     def loss(self, p: Parameters) -> Loss:
         """See Target."""
@@ -110,7 +139,7 @@ class Classes:
     def write(self, given: Tensor, rows: Tensor, artifact: Artifact) -> None:
         """The confusion matrix."""
         truth, predicted = self.values[rows].cpu().numpy(), given.argmax(1).cpu().numpy()
-        metrics.write_confusion_matrix(artifact("confusion_matrix.json"), truth, predicted, self._classes)
+        metrics.write_confusion_matrix(artifact("confusion_matrix.json"), truth, predicted, self.classes)
 
 
 class Numbers:
@@ -120,6 +149,7 @@ class Numbers:
     """
 
     outputs = 1
+    classes: Sequence[Any] = ()
 
     def __init__(self, data: Any, train_index: Rows, device: str) -> None:
         self._numbers: NDArray[np.float64] = np.asarray(data.y, dtype=np.float64)
@@ -127,6 +157,7 @@ class Numbers:
         self._mean, self._deviation = float(trained.mean()), float(trained.std()) or 1.0
         scaled = (self._numbers - self._mean) / self._deviation
         self.values = torch.tensor(scaled, dtype=torch.float32, device=device)
+        self.readout: nn.Module = OwnUnits(self._mean, self._deviation)
 
     def loss(self, p: Parameters) -> Loss:
         """See Target."""

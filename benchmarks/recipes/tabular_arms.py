@@ -84,6 +84,9 @@ class FoldHost:
     def predict(self, predictions: object) -> None:
         """No study builds on this one."""
 
+    def model(self, model: object) -> None:
+        """Nobody wants it."""
+
     def parents(self) -> Sequence[Any]:
         """There is none."""
         return ()

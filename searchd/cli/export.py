@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from searchd.cli import models
 from searchd.cli.failures import CommandFailed, ExitCode
-from searchd.cli.options import Project, StudyArgument
+from searchd.cli.options import Modules, Project, StudyArgument
 from searchd.cli.output import show_line
 from searchd.client import Client, StudyHandle
 from searchd.domain.study import Study
@@ -35,10 +36,45 @@ def register(app: typer.Typer) -> None:
 def export(
     study: StudyArgument,
     folder: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="where to; made if it is not there")],
-    to: Annotated[Form, typer.Option("--to", help="csv, parquet, tensorboard, mlflow or wandb")] = Form.CSV,
+    to: Annotated[
+        Form | None, typer.Option("--to", help="csv, parquet, tensorboard, mlflow or wandb  [default: csv]")
+    ] = None,
+    model: models.Model = False,
+    trial: models.Trial = None,
+    refit: models.Refit = False,
+    fold: models.Fold = None,
+    form: models.Formats = None,
+    force: models.Force = False,
+    trainables: Modules = None,
+    data_root: models.DataRoots = None,
+    storage: models.ServerStorage = None,
     project: Project = "default",
 ) -> None:
-    """Write a study as tables, or for TensorBoard, MLflow or Weights & Biases."""
+    """Write a study as tables, or for TensorBoard, MLflow or Weights & Biases; or its best model, with a card."""
+    given = {
+        "--trial": trial,
+        "--refit": refit or None,
+        "--fold": fold,
+        "--format": form,
+        "--force": force or None,
+        "--trainables": trainables,
+        "--data-root": data_root,
+        "--storage": storage,
+    }
+    stray = [option for option, value in given.items() if value not in (None, []) and not model]
+    if stray:
+        raise CommandFailed(f"{stray[0]} is for models; add --model", ExitCode.USAGE)
+    if model and to is not None:
+        raise CommandFailed("--to is for studies, and --model for one of their models; give one", ExitCode.USAGE)
+    if model:
+        with Client() as client:
+            handle = client.study(study, project=project)
+            models.write_model(handle, folder, trial, refit, fold, form, force, trainables, data_root, storage)
+        return
+    _write_study(study, folder, to or Form.CSV, project)
+
+
+def _write_study(study: str, folder: Path, to: Form, project: str) -> None:
     with Client() as client:
         handle = client.study(study, project=project)
         handle.get()  # nothing is written for a study that there is not

@@ -4,6 +4,7 @@ from enum import IntEnum
 
 from searchd.client.numbers import one_line
 from searchd.domain.errors import (
+    CodeNotFound,
     InvalidArgument,
     InvalidStudy,
     NotLeader,
@@ -51,7 +52,7 @@ def exit_code(error: Exception) -> ExitCode:
             return error.code
         case InvalidStudy() | InvalidArgument() | FileNotFoundError() | IsADirectoryError() | PermissionError():
             return ExitCode.USAGE
-        case StudyNotFound() | TrialNotFound() | TrainableNotFound():
+        case StudyNotFound() | TrialNotFound() | TrainableNotFound() | CodeNotFound():
             return ExitCode.NOT_FOUND
         case StoreFull():  # it says so itself: somebody must make room
             return ExitCode.REFUSED

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from searchd.cli import auto, care, cluster, demo, export, insights, rankings, server, studies, trials, tryout
+from searchd.cli import auto, care, cluster, demo, export, insights, models, rankings, server, studies, trials, tryout
 from searchd.cli.failures import ExitCode, exit_code, explanation
 
 # Typer's own or click's, depending on Typer's version.
@@ -58,7 +58,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (server, demo, auto, tryout, studies, trials, rankings, insights, export, cluster, care):
+for group in (server, demo, auto, tryout, studies, trials, rankings, insights, export, models, cluster, care):
     group.register(app)
 
 

@@ -48,6 +48,9 @@ def up(
         typer.Option("--checkpoints", metavar="URI", help="s3:// or gs:// place for checkpoints, instead of --storage"),
     ] = None,
     trainables: Modules = None,
+    no_code: Annotated[
+        bool, typer.Option("--no-code", help="take no code that callers send with their studies")
+    ] = False,
     data_root: Annotated[
         list[Path] | None,
         typer.Option(
@@ -77,6 +80,7 @@ def up(
         storage_dir=storage,
         checkpoints=checkpoints,
         trainables=tuple(trainables or ()),
+        takes_code=not no_code,
         search_path=(str(Path.cwd()),),
         data_roots=tuple(data_root or [Path.cwd()]),
         drain_timeout=duration_option("--drain-timeout", drain_timeout),

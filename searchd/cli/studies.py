@@ -38,23 +38,28 @@ def register(app: typer.Typer) -> None:
 
 
 def submit(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="study file (YAML)")],
+    file: Annotated[list[Path], typer.Argument(metavar="FILE...", help="study files (YAML), started in this order")],
     wait: Annotated[
-        bool, typer.Option("--wait", help="wait until the study has ended; exit code 1 if it fails")
+        bool, typer.Option("--wait", help="wait until each has ended, the next after it; exit code 1 if one fails")
     ] = False,
-    validate: Annotated[bool, typer.Option("--validate", help="only check the file")] = False,
+    validate: Annotated[bool, typer.Option("--validate", help="only check the files")] = False,
     study_id: Annotated[str, typer.Option("--study-id", help="last part of the name; overrides the file's")] = "",
+    code: Annotated[
+        Path | None,
+        typer.Option("--code", metavar="DIR", help="folder with your trainable: its Python files are sent along"),
+    ] = None,
     project: Project = "default",
 ) -> None:
-    """Start a study and print its name."""
+    """Start studies and print their names."""
+    if study_id and len(file) > 1:
+        reason = f"--study-id cannot be that of {len(file)} studies; write study_id into the files"
+        raise CommandFailed(reason, ExitCode.USAGE)
     with Client() as client:
-        study = client.create_study(file, study_id=study_id, project=project, validate_only=validate)
-        if validate:
-            show_line(f"{file} is valid")
-            return
-        show_line(study.name)
-        if wait:
-            _exit_by_state(study.wait(progress=on_terminal()))
+        for one in file:
+            study = client.create_study(one, study_id=study_id, project=project, validate_only=validate, code=code)
+            show_line(f"{one} is valid" if validate else study.name)
+            if wait and not validate:
+                _exit_by_state(study.wait(progress=on_terminal()))
 
 
 def ls(

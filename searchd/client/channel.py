@@ -92,12 +92,13 @@ def _options(address: str) -> list[tuple[str, int]]:
         ("grpc.http2.ping_timeout_ms", 10_000),  # else a minute, and it is this one that counts
         ("grpc.http2.max_pings_without_data", 0),
     ]
-    if _is_loopback(address):
+    if is_loopback(address):
         options.append(("grpc.enable_http_proxy", 0))  # a proxy would look for the server on its own machine
     return options
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether ``host:port`` is on this machine."""
     host = address.rpartition(":")[0].strip("[]")
     if host == "localhost":
         return True

@@ -1,7 +1,7 @@
 """The client of a searchd server."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,13 +15,15 @@ from searchd.client.cluster import (
     read_server_info,
     read_trainable,
 )
+from searchd.client.code import packed, refuse_while_imported
 from searchd.client.connection import Backoff, Connection
 from searchd.client.handle import PAGE_SIZE, StudyHandle
 from searchd.client.names import full_study_name, project_name
 from searchd.client.rows import study_row, trainable_row
 from searchd.client.table import Table, complete
 from searchd.client.views import Study, read_study
-from searchd.domain.errors import InvalidStudy, SearchdError, Violation
+from searchd.domain.code import SourceFile, code_id
+from searchd.domain.errors import CodeNotFound, InvalidStudy, SearchdError, Violation
 from searchd.domain.study import StudyName, StudyState
 from searchd.v1 import study_pb2, study_service_pb2, system_service_pb2, trainable_service_pb2
 from searchd.wire.study_file import StudyFile, study_from_mapping
@@ -76,6 +78,7 @@ class Client:
         study_id: str = "",
         project: str = "default",
         validate_only: bool = False,
+        code: str | os.PathLike[str] | Sequence[SourceFile] | None = None,
         **fields: Any,
     ) -> StudyHandle:
         """Start a study.
@@ -85,6 +88,9 @@ class Client:
             study_id: Last part of its name; overrides the definition's. Empty: the server makes one up.
             project: Whose study it is.
             validate_only: Only check; nothing is stored, and the handle's name is what it would be.
+            code: A folder whose Python files register the trainable, or such files. They are sent unless the server
+                has them, kept with the study, and trained by workers of their own. None means a trainable that the
+                server knows.
             **fields: Top-level fields of the definition as keywords; they override those of a mapping.
 
         Returns:
@@ -93,12 +99,17 @@ class Client:
         Raises:
             InvalidStudy: with everything that is wrong, whether it was found in the file or by the server.
             StudyExists: another study of that name exists.
+            InvalidArgument: the code cannot be sent, or a file of it cannot be imported.
+            CodeRefused: the server takes none.
             TypeError: neither a definition nor keywords, or a file and keywords, are given.
             OSError: the file cannot be read.
         """
         file = _study_file(definition, fields)
         if file.empty:
             raise InvalidStudy(file.violations)
+        files = _files(code)
+        if files:
+            file.study.code_id = code_id(files)
         request = study_service_pb2.CreateStudyRequest(
             parent=project_name(project),
             study_id=study_id or file.study_id,
@@ -107,7 +118,7 @@ class Client:
             validate_only=validate_only or bool(file.violations),
         )
         try:
-            response = self._connection.call(lambda at: at.studies.CreateStudy, request)
+            response = self._created(request, files)
         except SearchdError as error:
             if not file.violations:
                 raise
@@ -116,6 +127,20 @@ class Client:
         if file.violations:
             raise InvalidStudy(file.violations)
         return StudyHandle(self._connection, StudyName(response.study.name))
+
+    def _created(
+        self, request: study_service_pb2.CreateStudyRequest, files: Sequence[SourceFile]
+    ) -> study_service_pb2.CreateStudyResponse:
+        """The answer; if the server does not have the files, they are sent, and it is asked again."""
+        try:
+            return self._connection.call(lambda at: at.studies.CreateStudy, request)
+        except CodeNotFound:
+            if not files:
+                raise
+        sent = [trainable_service_pb2.SourceFile(path=file.path, content=file.content) for file in files]
+        upload = trainable_service_pb2.UploadCodeRequest(files=sent)
+        self._connection.call(lambda at: at.trainables.UploadCode, upload)
+        return self._connection.call(lambda at: at.studies.CreateStudy, request)
 
     def study(self, name: str, *, project: str = "default") -> StudyHandle:
         """The study of that name, short or full; whether it exists shows when it is used.
@@ -170,6 +195,13 @@ class Client:
         """Version, limits and features of the server."""
         request = system_service_pb2.GetServerInfoRequest()
         return read_server_info(self._connection.call(lambda at: at.system.GetServerInfo, request))
+
+
+def _files(code: str | os.PathLike[str] | Sequence[SourceFile] | None) -> Sequence[SourceFile]:
+    refuse_while_imported("create_study")
+    if code is None:
+        return ()
+    return packed(Path(code)) if isinstance(code, str | os.PathLike) else code
 
 
 def _study_file(definition: str | os.PathLike[str] | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> StudyFile:

@@ -1,9 +1,11 @@
 """One study, from afar."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -11,6 +13,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from searchd.client.connection import Connection
 from searchd.client.insight import Curve, Importance, ParetoFront, read_curve, read_importance
 from searchd.client.leaderboard import Leaderboard
+from searchd.client.names import full_study_name
 from searchd.client.rows import measurement_row, trial_row
 from searchd.client.table import Table
 from searchd.client.views import BestConfig, Study, Trial, read_best, read_study, read_trial
@@ -22,6 +25,10 @@ from searchd.domain.trial import TrialState
 from searchd.v1 import leaderboard_service_pb2, study_service_pb2, trial_pb2, trial_service_pb2
 from searchd.wire.codec import decode_measurement, encode_parameters
 from searchd.wire.study_file import study_from_mapping
+
+if TYPE_CHECKING:
+    from searchd.client.model_export import Exported
+    from searchd.client.reproduction import Reproduction
 
 PAGE_SIZE = 1000
 
@@ -143,6 +150,14 @@ class StudyHandle:
         for chunk in self._connection.stream(lambda at: at.trials.StreamLogs, request):
             yield LogChunk(chunk.repeat, chunk.fold, chunk.text)
 
+    def parent(self) -> "StudyHandle | None":
+        """The study that it builds on, or None."""
+        study = self.get().message
+        if not study.HasField("parent"):
+            return None
+        project = self.name.removeprefix("projects/").partition("/")[0]
+        return StudyHandle(self._connection, full_study_name(study.parent.study, project))
+
     def leaderboard(self, top: int = 10) -> Leaderboard:
         """The ranking: trials at the top rung, best first, then partial ones; at most ``top`` (1 to 1000) in all."""
         request = leaderboard_service_pb2.GetLeaderboardRequest(parent=self.name, top=top)
@@ -186,6 +201,65 @@ class StudyHandle:
         """How good the best was after how much work: the anytime curve."""
         request = leaderboard_service_pb2.GetCurveRequest(name=self.name)
         return read_curve(self._connection.call(lambda at: at.leaderboards.GetCurve, request))
+
+    def export_model(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        trial: int | None = None,
+        fold: int | None = None,
+        formats: Sequence[str] = (),
+        force: bool = False,
+        trainables: Sequence[str] = (),
+        data_roots: Sequence[str | os.PathLike[str]] = (".",),
+        storage: str | os.PathLike[str] | None = None,
+    ) -> "Exported":
+        """Train a trial again in this process, with all its epochs, and write its model and a card into a folder.
+
+        Args:
+            folder: Where to; made if it is not there.
+            trial: Number of the trial; None means the best.
+            fold: Number of the fold run, from 0, on whose rows it is trained; None means all rows that folds use.
+            formats: ``skops``, ``torch``, ``onnx``, ``safetensors``; empty means the usual one for the model.
+            force: Whether files of an earlier model may be replaced.
+            trainables: Modules that register trainables, beside the installed ones.
+            data_roots: Folders under which dataset files may lie.
+            storage: The server's storage, for a study that builds on another.
+
+        Raises:
+            InvalidArgument: the folder is not empty, or there is no such fold or format.
+            SearchdError: as ``searchd.client.model_export.export_model``.
+        """
+        from searchd.client import model_export  # noqa: PLC0415  # loads what trains, which watching does not need
+        from searchd.client.again import here  # noqa: PLC0415
+        from searchd.worker.model_formats import formats_of  # noqa: PLC0415
+
+        wanted = model_export.Wanted(trial, fold, formats_of(formats), force)
+        return model_export.export_model(self, Path(folder), wanted, here(trainables, data_roots, storage))
+
+    def reproduce(
+        self,
+        trial: int,
+        *,
+        trainables: Sequence[str] = (),
+        data_roots: Sequence[str | os.PathLike[str]] = (".",),
+        storage: str | os.PathLike[str] | None = None,
+    ) -> "Reproduction":
+        """Train a trial again in this process, and compare its scores with the stored ones.
+
+        Args:
+            trial: Its number.
+            trainables: See ``export_model``.
+            data_roots: See ``export_model``.
+            storage: See ``export_model``.
+
+        Raises:
+            SearchdError: as ``searchd.client.reproduction.reproduce``.
+        """
+        from searchd.client import reproduction  # noqa: PLC0415  # loads what trains, which watching does not need
+        from searchd.client.again import here  # noqa: PLC0415
+
+        return reproduction.reproduce(self, trial, here(trainables, data_roots, storage))
 
     def enqueue(self, parameters: Mapping[str, Any]) -> Trial:
         """Have a configuration tried next.

@@ -24,6 +24,8 @@ _ERRORS: Mapping[str, Callable[[Mapping[str, str]], SearchdError]] = {
     "STUDY_NOT_FOUND": lambda m: errors.StudyNotFound(m["study"]),
     "TRIAL_NOT_FOUND": lambda m: errors.TrialNotFound(m["study"], int(m["trial"])),
     "TRAINABLE_NOT_FOUND": lambda m: errors.TrainableNotFound(m["name"], _names(m["known"])),
+    "CODE_NOT_FOUND": lambda m: errors.CodeNotFound(m["code_id"]),
+    "CODE_REFUSED": lambda _: errors.CodeRefused(),
     "STUDY_EXISTS": lambda m: errors.StudyExists(m["study"], _names(m["differing"])),
     "REQUEST_REUSED": lambda m: errors.RequestReused(m["request_id"]),
     "STUDY_ACTIVE": lambda m: errors.StudyActive(m["study"], m["state"]),

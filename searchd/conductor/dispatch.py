@@ -31,7 +31,8 @@ DEADLINE_SLACK = timedelta(seconds=15)
 
 def pool_of(mind: Mind, active: ActiveStudy) -> Pool:
     """The pool whose workers can serve a study."""
-    return mind.cluster.pool(PoolKey(active.study.code, active.study.spec.resources))
+    spec = active.study.spec
+    return mind.cluster.pool(PoolKey(active.study.code, spec.resources, spec.code_id))
 
 
 def line_up(mind: Mind, active: ActiveStudy) -> None:

@@ -119,6 +119,15 @@ class DatasetCache:
         key = (data.fingerprint, how, repeat)
         return self._splits.get(key, lambda: splits.compute(data, evaluation, repeat, test))[fold]
 
+    def texts(self, dataset: Dataset) -> dict[str, tuple[str, ...]]:
+        """What the codes of each feature that holds codes of text stand for, from code 0 on.
+
+        Raises:
+            InvalidStudy: the dataset cannot be found or read.
+        """
+        coded = self.load(dataset).coded
+        return reading.texts(source.find(dataset, self._allowed_roots), coded) if coded else {}
+
     def inspect(self, dataset: Dataset, evaluation: Evaluation) -> Inspection:
         """What is wrong with the dataset and how it is to be split; see the Datasets port."""
         found = inspection.of_fields(dataset, evaluation)

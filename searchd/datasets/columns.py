@@ -160,6 +160,11 @@ def encode_feature(column: "pd.Series[Any]") -> dict[str, Array]:
     return {name: np.where(codes < 0, np.nan, codes.astype(np.float64))}
 
 
+def texts_of(column: "pd.Series[Any]") -> tuple[str, ...]:
+    """The texts that the codes of a column of text stand for, from code 0 on."""
+    return tuple(map(str, _text(column).factorize(sort=True)[1]))
+
+
 def _sorted_codes(column: "pd.Series[Any]") -> tuple[Array, Any]:
     """Codes of the values in sorted order, text if they are not numbers; and the lowest value."""
     from pandas.api import types  # noqa: PLC0415  (slow to import)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from searchd.datasets.columns import (
     encode_order,
     encode_target,
     is_text,
+    texts_of,
 )
 from searchd.datasets.loaded import Array, LoadedDataset
 from searchd.datasets.names import column_violations
@@ -77,6 +78,12 @@ def _damage_explained(source: Source) -> Iterator[None]:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = f"cannot be read as {source.kind.upper()}: {reason}"
         raise refusal(source.field, message, "check that the file is whole and of that format") from error
+
+
+def texts(source: Source, columns: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """What the codes of these columns of a CSV or Parquet file stand for."""
+    frame = read_frame(source)
+    return {name: texts_of(frame[name]) for name in columns}
 
 
 def _bundled(source: Source, dataset: Dataset) -> LoadedDataset:

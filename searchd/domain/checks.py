@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 
+from searchd.domain.code import code_violations
 from searchd.domain.constraints import constraint_violations, nothing_left, with_fixed
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import Violation
@@ -79,6 +80,7 @@ def draft_violations(draft: StudyDraft) -> Iterator[Violation]:
     yield from label_violations(draft.labels)
     if len(set(draft.track)) < len(draft.track):
         yield Violation("track", "names a place twice", "name each place once")
+    yield from code_violations(draft.code_id)
 
 
 def configuration_violations(spec: StudySpec, parameters: Parameters) -> Iterator[Violation]:

@@ -49,6 +49,7 @@ class StudyDraft:
     labels: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
     warm_start: tuple[str, ...] = ()
+    code_id: str = ""
     parent: Parent | None = None
     track: tuple[str, ...] = ()
     limits_at: tuple[int, ...] = field(default=(), compare=False)

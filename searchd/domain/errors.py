@@ -96,6 +96,24 @@ class TrainableNotFound(SearchdError):
         return f"no trainable {self.name!r}; {hint}`searchd trainables` lists all there are"
 
 
+class CodeNotFound(SearchdError):
+    """No code of that id has been uploaded, or it is not kept any more."""
+
+    def __init__(self, code_id: str) -> None:
+        super().__init__(code_id)
+        self.code_id = code_id
+
+    def __str__(self) -> str:
+        return f"no code {self.code_id!r} is here; send the files: `searchd submit study.yaml --code DIR`"
+
+
+class CodeRefused(SearchdError):
+    """The server takes no code of its callers."""
+
+    def __str__(self) -> str:
+        return "the server was started with --no-code; start it without, or with --trainables and your module"
+
+
 class StudyExists(SearchdError):
     """A different study of that name exists already; ``differing`` names the fields that differ."""
 

@@ -105,8 +105,9 @@ class StudySpec:
     ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies whose best
     configurations are tried first and searched around. What was read of them at creation are ``inherited``, the best
     configuration of each, and ``precedents``, how others did, shape (n_studies, n_trials). ``parent`` is the study
-    that this one builds on, and ``heritage`` what was read of that. ``track`` names where it is to appear
-    besides, such as ``tensorboard``.
+    that this one builds on, and ``heritage`` what was read of that. ``track`` names where it is to appear besides,
+    such as ``tensorboard``. ``code_id`` is that of the uploaded code which registers the trainable; empty for one that
+    the server knows by itself.
     """
 
     trainable: str
@@ -127,6 +128,7 @@ class StudySpec:
     warm_start: tuple[str, ...] = ()
     precedents: tuple[tuple[Precedent, ...], ...] = ()
     inherited: tuple[Parameters, ...] = ()
+    code_id: str = ""
     parent: Parent | None = None
     heritage: Heritage | None = None
     track: tuple[str, ...] = ()

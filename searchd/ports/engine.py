@@ -22,10 +22,15 @@ WorkerId = NewType("WorkerId", str)
 
 @dataclass(frozen=True, slots=True)
 class PoolKey:
-    """Workers of one pool are interchangeable: the same code and the same resources."""
+    """Workers of one pool are interchangeable: the same code and the same resources.
+
+    ``code`` is the fingerprint of the trainable's module, ``code_id`` that of the uploaded code which has it; empty if
+    the server knows the module by itself.
+    """
 
     code: str
     resources: Resources
+    code_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

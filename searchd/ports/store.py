@@ -159,6 +159,10 @@ class Store(Protocol):
         """
         ...
 
+    def uses_code(self, code_id: str) -> bool:
+        """Whether there is a study whose definition names the uploaded code of that id, damaged or not."""
+        ...
+
     def trial(self, study: StudyName, number: TrialNumber) -> Trial:
         """One trial.
 

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
+from searchd.domain.code import SourceFile
 from searchd.domain.errors import InvalidArgument, Violation
 from searchd.domain.facts import Event, StudyPut
 from searchd.domain.study import StudyName
@@ -273,6 +274,11 @@ class TrainableServicer:
         if not request.name:
             raise InvalidArgument("name", "is not set", "write the name of a registered trainable")
         return trainables.GetTrainableResponse(trainable=codec.encode_card(await self._trainables.get(request.name)))
+
+    async def upload_code(self, request: trainables.UploadCodeRequest) -> trainables.UploadCodeResponse:
+        """Keep Python files for studies that name them."""
+        files = [SourceFile(file.path, file.content) for file in request.files]
+        return trainables.UploadCodeResponse(code_id=await self._trainables.upload(files))
 
 
 class SystemServicer:

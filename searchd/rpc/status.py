@@ -82,6 +82,8 @@ TABLE: Mapping[type[SearchdError], tuple[grpc.StatusCode, Details]] = {
         _resource("searchd.v1.Trial", lambda e: f"{e.study}/trials/{e.trial}"),
     ),
     errors.TrainableNotFound: (grpc.StatusCode.NOT_FOUND, _resource("searchd.v1.Trainable", lambda e: e.name)),
+    errors.CodeNotFound: (grpc.StatusCode.NOT_FOUND, _resource("code", lambda e: e.code_id)),
+    errors.CodeRefused: (grpc.StatusCode.FAILED_PRECONDITION, _precondition(lambda _: "code")),
     errors.StudyExists: (grpc.StatusCode.ALREADY_EXISTS, _resource("searchd.v1.Study", lambda e: e.study)),
     errors.RequestReused: (grpc.StatusCode.ALREADY_EXISTS, _resource("request_id", lambda e: e.request_id)),
     errors.StudyActive: (grpc.StatusCode.FAILED_PRECONDITION, _precondition(lambda e: e.study)),

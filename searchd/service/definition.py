@@ -89,6 +89,7 @@ def _completed(draft: StudyDraft, card: Card, inspection: Inspection | None) -> 
         labels=draft.labels,
         limits=draft.limits,
         warm_start=draft.warm_start,
+        code_id=draft.code_id,
         parent=draft.parent,
         track=draft.track,
     )

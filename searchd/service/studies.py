@@ -4,16 +4,21 @@ Reads come from the store, so they show only what is durable.
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from searchd.conductor.messages import ChangeStudy, CreateStudy, DeleteStudy, EnqueueTrial, StopStudy
+from searchd.domain.card import Card
 from searchd.domain.checks import budget_violations, configuration_violations, label_violations
+from searchd.domain.code import CodeId, code_violations
 from searchd.domain.draft import StudyDraft
 from searchd.domain.errors import (
+    CodeRefused,
     InvalidArgument,
     InvalidStudy,
+    StoreUnavailable,
     StudyExists,
     StudyNotFound,
     Violation,
@@ -33,6 +38,7 @@ from searchd.domain.study import (
 from searchd.domain.trial import Origin, Trial
 from searchd.ports.catalog import Catalog, Datasets, Inspection
 from searchd.ports.clock import Clock
+from searchd.ports.code import CodeStore
 from searchd.ports.store import Store
 from searchd.ports.tracker import NoTracker, Tracked, Tracker
 from searchd.service.definition import Surroundings, VendorCheck, any_vendor, chosen_split, define
@@ -41,9 +47,11 @@ from searchd.service.heritage import inherited
 from searchd.service.loop import Loop
 from searchd.service.warmth import named, unknown_studies, warmth
 
+_logger = logging.getLogger(__name__)
+
 
 class Studies:
-    """Use cases of studies."""
+    """Use cases of studies. Without ``code`` no code of callers is taken."""
 
     def __init__(
         self,
@@ -54,8 +62,10 @@ class Studies:
         clock: Clock,
         vendors: VendorCheck = any_vendor,
         tracker: Tracker | None = None,
+        code: CodeStore | None = None,
     ) -> None:
         self._store = store
+        self._code = code
         self._loop = loop
         self._catalog = catalog
         self._datasets = datasets
@@ -88,6 +98,8 @@ class Studies:
 
         Raises:
             InvalidArgument: an id is malformed, or a trainable's module cannot be imported.
+            CodeNotFound: the code that the definition names is not here.
+            CodeRefused: it names some, and no code of callers is taken.
             InvalidStudy: the definition has violations, all of them listed.
             StudyExists: another study has that name.
             RequestReused: the request_id came with another body before.
@@ -103,7 +115,7 @@ class Studies:
             return before
         if self._loop.refusal is not None and not validate_only:
             raise self._loop.refusal.with_traceback(None)
-        cards = await asyncio.to_thread(self._catalog.cards)
+        cards = await asyncio.to_thread(self._cards, draft.code_id)
         heir = await asyncio.to_thread(inherited, self._store, project, draft)
         draft, inspection = heir.draft, None
         if draft.dataset is not None:
@@ -211,6 +223,22 @@ class Studies:
             RequestReused, Overloaded, ServerStopping, StoreUnavailable: as in ``create``.
         """
         await self._loop.request(DeleteStudy(name), request_id, digest)
+        await asyncio.to_thread(self._discard_code)
+
+    def _cards(self, code_id: str) -> Mapping[str, Card]:
+        """The trainables that a study may name: those of its code, if it names some by what can be an id."""
+        if not code_id or any(code_violations(code_id)):
+            return self._catalog.cards()
+        if self._code is None:
+            raise CodeRefused
+        return self._code.cards(CodeId(code_id))
+
+    def _discard_code(self) -> None:
+        if self._code is not None:
+            try:
+                self._code.discard(self._store.uses_code)
+            except StoreUnavailable as error:  # the study is deleted; this is done again with the next one
+                _logger.warning("code that no study names is kept for now: %s", error)
 
     def _inspected(self, draft: StudyDraft, dataset: Dataset) -> Inspection:
         """The dataset checked with the split it will have, which may depend on what it holds."""

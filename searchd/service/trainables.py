@@ -5,15 +5,18 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from searchd.domain.card import Card
-from searchd.domain.errors import TrainableNotFound
+from searchd.domain.code import CodeId, SourceFile
+from searchd.domain.errors import CodeRefused, TrainableNotFound
 from searchd.ports.catalog import Catalog
+from searchd.ports.code import CodeStore
 
 
 class Trainables:
-    """Use cases of trainables."""
+    """Use cases of trainables. Without ``code`` no code of callers is taken."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, code: CodeStore | None = None) -> None:
         self._catalog = catalog
+        self._code = code
 
     async def list(self) -> Sequence[Card]:
         """All cards in name order.
@@ -36,3 +39,15 @@ class Trainables:
             # The nearest first: a client that is shown a few of many is shown those.
             raise TrainableNotFound(name, get_close_matches(name, cards, n=len(cards), cutoff=0))
         return cards[name]
+
+    async def upload(self, files: Sequence[SourceFile]) -> CodeId:
+        """Keep Python files for studies that name them; their id, which is the same for the same files.
+
+        Raises:
+            CodeRefused: no code of callers is taken.
+            InvalidArgument: they cannot be put into one folder.
+            StoreFull, StoreUnavailable: they cannot be kept.
+        """
+        if self._code is None:
+            raise CodeRefused
+        return await asyncio.to_thread(self._code.add, files)

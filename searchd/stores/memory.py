@@ -200,6 +200,12 @@ class MemoryStore:
             )
             return sorted(found, key=lambda study: study.name)[:limit]
 
+    def uses_code(self, code_id: str) -> bool:
+        """Whether there is a study whose definition names the uploaded code of that id."""
+        with self._lock:
+            self._check_open()
+            return any(shelf.study.spec.code_id == code_id for shelf in self._in.shelves.values())
+
     def trial(self, study: StudyName, number: TrialNumber) -> Trial:
         """One trial.
 

@@ -104,6 +104,12 @@ def study_names_in_order(
     return [StudyName(name) for name in connection.scalars(query)]
 
 
+def code_is_named(connection: Connection, code_id: str) -> bool:
+    """Whether a study's definition has the id of uploaded code in it: whole, since a damaged one may need it too."""
+    query = select(studies.c.name).where(studies.c.spec.contains(code_id, autoescape=True)).limit(1)
+    return connection.scalar(query) is not None
+
+
 def _from(filters: Sequence[ColumnElement[bool]], after: StudyName | None) -> ColumnElement[bool]:
     return and_(*filters, true() if after is None else studies.c.name > after)
 

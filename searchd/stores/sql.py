@@ -245,6 +245,11 @@ class SqlStore:
                     found += reading.studies_in_order(connection, only, None, 1)
         return found[:limit]
 
+    def uses_code(self, code_id: str) -> bool:
+        """Whether there is a study whose definition names the uploaded code of that id, damaged or not."""
+        with self._connections.reading() as connection:
+            return reading.code_is_named(connection, code_id)
+
     def trial(self, study: StudyName, number: TrialNumber) -> Trial:
         """One trial.
 

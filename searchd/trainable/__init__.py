@@ -12,7 +12,7 @@ A trainable is a generator function that yields its metrics once per epoch::
 A ``ray.tune.Trainable`` class or a function that calls ``tune.report`` is registered unmodified with ``register``.
 """
 
-from searchd.trainable.context import Context, Host, Infeasible, Params, current, set_current
+from searchd.trainable.context import Context, Host, Infeasible, Params, TrainedModel, current, set_current
 from searchd.trainable.parent import MissingPart, ParentTrial
 from searchd.trainable.registry import GeneratorFunction, Registration, register, registered, trainable
 from searchd.trainable.space import (
@@ -39,6 +39,7 @@ __all__ = [
     "Params",
     "ParentTrial",
     "Registration",
+    "TrainedModel",
     "When",
     "choice",
     "current",

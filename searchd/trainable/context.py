@@ -1,6 +1,7 @@
 """A fold run as its trainable sees it: what it is handed, what it asks for, and how it gives up."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,6 +46,15 @@ class Params(Mapping[str, Any]):
         return len(self._values)
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A model as its trainable hands it over; see ``Context.model``."""
+
+    make: Callable[[], Any]
+    rows: "Callable[[IntArray], Any]"
+    classes: tuple[Any, ...] = ()
+
+
 class Host(Protocol):
     """What a Context asks of whoever runs it: a worker, or a few lines in a test."""
 
@@ -74,6 +84,10 @@ class Host(Protocol):
 
     def predict(self, predictions: "FloatArray | Callable[[IntArray], FloatArray]") -> None:
         """What to keep of predictions when the fold run has been evaluated in full."""
+        ...
+
+    def model(self, model: TrainedModel) -> None:
+        """The model, for whoever wants it when the fold run has been evaluated in full."""
         ...
 
     def parents(self) -> "Sequence[ParentTrial]":
@@ -157,6 +171,21 @@ class Context:
                 for rows that the dataset sets aside, and with small datasets for those trained on.
         """
         self._host.predict(predictions)
+
+    def model(self, make: Callable[[], Any], rows: "Callable[[IntArray], Any]", classes: "Sequence[Any]" = ()) -> None:
+        """Hand the trained model over to those who want it as a file: ``searchd export STUDY --model``.
+
+        What was said last counts, and only if the fold run is evaluated in full. In the fold runs of a study nobody
+        wants the model, and ``make`` is not called.
+
+        Args:
+            make: Called once, at the end; returns a fitted scikit-learn estimator or a ``torch.nn.Module`` that takes
+                rows as they are: with all that happens to them before the model, and with what makes probabilities
+                (n, n_classes) or numbers (n,) of its outputs.
+            rows: The rows of these numbers as the model takes them: an array, shape (n, ...).
+            classes: What each of the model's classes stands for, in its own order; empty if it predicts numbers.
+        """
+        self._host.model(TrainedModel(make, rows, tuple(classes)))
 
     @property
     def parent(self) -> "ParentTrial":

@@ -33,6 +33,19 @@ class Registration:
     parent: bool = False
 
 
+class NameTaken(ValueError):  # noqa: N818  # named for what went wrong
+    """Another trainable has been registered under that name; ``place`` and ``other`` are where the two were written."""
+
+    def __init__(self, name: str, place: str, other: str) -> None:
+        super().__init__(name, place, other)
+        self.name = name
+        self.place = place
+        self.other = other
+
+    def __str__(self) -> str:
+        return f"{self.place}: the name {self.name!r} is taken by {self.other}; give another name="
+
+
 _registered: dict[str, Registration] = {}
 
 
@@ -161,7 +174,7 @@ def _add(
         raise ValueError(f"{name}: {'. '.join(wrong)}")
     taken = _registered.get(name)
     if taken is not None and _place(taken.target) != _place(target):
-        raise ValueError(f"{_place(target)}: the name {name!r} is taken by {_place(taken.target)}; give another name=")
+        raise NameTaken(name, _place(target), _place(taken.target))
     goals = {metric: Goal(goal) for metric, goal in metrics.items()}
     summary = inspect.cleandoc(target.__doc__ or "").split("\n", 1)[0]
     _registered[name] = Registration(

@@ -1376,6 +1376,7 @@ class Study(google.protobuf.message.Message):
     WARM_START_FIELD_NUMBER: builtins.int
     LIKE_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
+    CODE_ID_FIELD_NUMBER: builtins.int
     OTHER_METRICS_FIELD_NUMBER: builtins.int
     TRACK_FIELD_NUMBER: builtins.int
     TRACKED_FIELD_NUMBER: builtins.int
@@ -1402,6 +1403,10 @@ class Study(google.protobuf.message.Message):
     """
     etag: builtins.str
     """Changes whenever the study's definition does; see UpdateStudy."""
+    code_id: builtins.str
+    """Code that was uploaded and registers the trainable: the id that UploadCode gave. Unset means a trainable that the
+    server knows by itself.
+    """
     @property
     def dataset(self) -> global___Dataset:
         """The rows; unset for a trainable that needs none."""
@@ -1527,13 +1532,14 @@ class Study(google.protobuf.message.Message):
         warm_start: collections.abc.Iterable[builtins.str] | None = ...,
         like: builtins.str = ...,
         etag: builtins.str = ...,
+        code_id: builtins.str = ...,
         other_metrics: collections.abc.Iterable[builtins.str] | None = ...,
         track: collections.abc.Iterable[builtins.str] | None = ...,
         tracked: collections.abc.Iterable[global___Tracked] | None = ...,
         parent: global___Parent | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["budget", b"budget", "create_time", b"create_time", "dataset", b"dataset", "end_time", b"end_time", "evaluation", b"evaluation", "parent", b"parent", "progress", b"progress", "resources", b"resources", "retry", b"retry", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["budget", b"budget", "code_fingerprint", b"code_fingerprint", "constraints", b"constraints", "create_time", b"create_time", "data_fingerprint", b"data_fingerprint", "dataset", b"dataset", "end_time", b"end_time", "etag", b"etag", "evaluation", b"evaluation", "fixed", b"fixed", "labels", b"labels", "like", b"like", "name", b"name", "objectives", b"objectives", "other_metrics", b"other_metrics", "parent", b"parent", "priority", b"priority", "progress", b"progress", "reason", b"reason", "resources", b"resources", "retry", b"retry", "rungs", b"rungs", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "seed", b"seed", "start_time", b"start_time", "state", b"state", "track", b"track", "tracked", b"tracked", "trainable", b"trainable", "warm_start", b"warm_start"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["budget", b"budget", "code_fingerprint", b"code_fingerprint", "code_id", b"code_id", "constraints", b"constraints", "create_time", b"create_time", "data_fingerprint", b"data_fingerprint", "dataset", b"dataset", "end_time", b"end_time", "etag", b"etag", "evaluation", b"evaluation", "fixed", b"fixed", "labels", b"labels", "like", b"like", "name", b"name", "objectives", b"objectives", "other_metrics", b"other_metrics", "parent", b"parent", "priority", b"priority", "progress", b"progress", "reason", b"reason", "resources", b"resources", "retry", b"retry", "rungs", b"rungs", "scheduler", b"scheduler", "search", b"search", "search_space", b"search_space", "seed", b"seed", "start_time", b"start_time", "state", b"state", "track", b"track", "tracked", b"tracked", "trainable", b"trainable", "warm_start", b"warm_start"]) -> None: ...
 
 global___Study = Study
 

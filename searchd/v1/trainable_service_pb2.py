@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from searchd.v1 import study_pb2 as searchd_dot_v1_dot_study__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"searchd/v1/trainable_service.proto\x12\nsearchd.v1\x1a\x16searchd/v1/study.proto\"\xaf\x03\n\tTrainable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\'\n\x04\x66orm\x18\x03 \x01(\x0e\x32\x19.searchd.v1.TrainableForm\x12&\n\x07metrics\x18\x04 \x03(\x0b\x32\x15.searchd.v1.Objective\x12-\n\x0csearch_space\x18\x05 \x01(\x0b\x32\x17.searchd.v1.SearchSpace\x12H\n\x12\x64\x65\x66\x61ult_parameters\x18\x06 \x03(\x0b\x32,.searchd.v1.Trainable.DefaultParametersEntry\x12\x13\n\x0b\x63heckpoints\x18\x07 \x01(\x08\x12\r\n\x05\x66olds\x18\x08 \x01(\x08\x12\x18\n\x10\x63ode_fingerprint\x18\t \x01(\t\x12\x11\n\tgradients\x18\n \x03(\t\x12\x0e\n\x06parent\x18\x0b \x01(\x08\x1aT\n\x16\x44\x65\x66\x61ultParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.searchd.v1.ParameterValue:\x02\x38\x01\"\x17\n\x15ListTrainablesRequest\"C\n\x16ListTrainablesResponse\x12)\n\ntrainables\x18\x01 \x03(\x0b\x32\x15.searchd.v1.Trainable\"#\n\x13GetTrainableRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x14GetTrainableResponse\x12(\n\ttrainable\x18\x01 \x01(\x0b\x32\x15.searchd.v1.Trainable*\x8e\x01\n\rTrainableForm\x12\x1e\n\x1aTRAINABLE_FORM_UNSPECIFIED\x10\x00\x12\x1c\n\x18TRAINABLE_FORM_GENERATOR\x10\x01\x12\x1d\n\x19TRAINABLE_FORM_TUNE_CLASS\x10\x02\x12 \n\x1cTRAINABLE_FORM_TUNE_FUNCTION\x10\x03\x32\xbe\x01\n\x10TrainableService\x12W\n\x0eListTrainables\x12!.searchd.v1.ListTrainablesRequest\x1a\".searchd.v1.ListTrainablesResponse\x12Q\n\x0cGetTrainable\x12\x1f.searchd.v1.GetTrainableRequest\x1a .searchd.v1.GetTrainableResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"searchd/v1/trainable_service.proto\x12\nsearchd.v1\x1a\x16searchd/v1/study.proto\"\xaf\x03\n\tTrainable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\'\n\x04\x66orm\x18\x03 \x01(\x0e\x32\x19.searchd.v1.TrainableForm\x12&\n\x07metrics\x18\x04 \x03(\x0b\x32\x15.searchd.v1.Objective\x12-\n\x0csearch_space\x18\x05 \x01(\x0b\x32\x17.searchd.v1.SearchSpace\x12H\n\x12\x64\x65\x66\x61ult_parameters\x18\x06 \x03(\x0b\x32,.searchd.v1.Trainable.DefaultParametersEntry\x12\x13\n\x0b\x63heckpoints\x18\x07 \x01(\x08\x12\r\n\x05\x66olds\x18\x08 \x01(\x08\x12\x18\n\x10\x63ode_fingerprint\x18\t \x01(\t\x12\x11\n\tgradients\x18\n \x03(\t\x12\x0e\n\x06parent\x18\x0b \x01(\x08\x1aT\n\x16\x44\x65\x66\x61ultParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.searchd.v1.ParameterValue:\x02\x38\x01\"\x17\n\x15ListTrainablesRequest\"C\n\x16ListTrainablesResponse\x12)\n\ntrainables\x18\x01 \x03(\x0b\x32\x15.searchd.v1.Trainable\"#\n\x13GetTrainableRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x14GetTrainableResponse\x12(\n\ttrainable\x18\x01 \x01(\x0b\x32\x15.searchd.v1.Trainable\"+\n\nSourceFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\":\n\x11UploadCodeRequest\x12%\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x16.searchd.v1.SourceFile\"%\n\x12UploadCodeResponse\x12\x0f\n\x07\x63ode_id\x18\x01 \x01(\t*\x8e\x01\n\rTrainableForm\x12\x1e\n\x1aTRAINABLE_FORM_UNSPECIFIED\x10\x00\x12\x1c\n\x18TRAINABLE_FORM_GENERATOR\x10\x01\x12\x1d\n\x19TRAINABLE_FORM_TUNE_CLASS\x10\x02\x12 \n\x1cTRAINABLE_FORM_TUNE_FUNCTION\x10\x03\x32\x8b\x02\n\x10TrainableService\x12W\n\x0eListTrainables\x12!.searchd.v1.ListTrainablesRequest\x1a\".searchd.v1.ListTrainablesResponse\x12Q\n\x0cGetTrainable\x12\x1f.searchd.v1.GetTrainableRequest\x1a .searchd.v1.GetTrainableResponse\x12K\n\nUploadCode\x12\x1d.searchd.v1.UploadCodeRequest\x1a\x1e.searchd.v1.UploadCodeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TRAINABLE_DEFAULTPARAMETERSENTRY']._loaded_options = None
   _globals['_TRAINABLE_DEFAULTPARAMETERSENTRY']._serialized_options = b'8\001'
-  _globals['_TRAINABLEFORM']._serialized_start=706
-  _globals['_TRAINABLEFORM']._serialized_end=848
+  _globals['_TRAINABLEFORM']._serialized_start=850
+  _globals['_TRAINABLEFORM']._serialized_end=992
   _globals['_TRAINABLE']._serialized_start=75
   _globals['_TRAINABLE']._serialized_end=506
   _globals['_TRAINABLE_DEFAULTPARAMETERSENTRY']._serialized_start=422
@@ -48,6 +48,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTRAINABLEREQUEST']._serialized_end=637
   _globals['_GETTRAINABLERESPONSE']._serialized_start=639
   _globals['_GETTRAINABLERESPONSE']._serialized_end=703
-  _globals['_TRAINABLESERVICE']._serialized_start=851
-  _globals['_TRAINABLESERVICE']._serialized_end=1041
+  _globals['_SOURCEFILE']._serialized_start=705
+  _globals['_SOURCEFILE']._serialized_end=748
+  _globals['_UPLOADCODEREQUEST']._serialized_start=750
+  _globals['_UPLOADCODEREQUEST']._serialized_end=808
+  _globals['_UPLOADCODERESPONSE']._serialized_start=810
+  _globals['_UPLOADCODERESPONSE']._serialized_end=847
+  _globals['_TRAINABLESERVICE']._serialized_start=995
+  _globals['_TRAINABLESERVICE']._serialized_end=1262
 # @@protoc_insertion_point(module_scope)

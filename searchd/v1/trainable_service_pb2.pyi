@@ -203,3 +203,63 @@ class GetTrainableResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["trainable", b"trainable"]) -> None: ...
 
 global___GetTrainableResponse = GetTrainableResponse
+
+@typing.final
+class SourceFile(google.protobuf.message.Message):
+    """A Python file."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    path: builtins.str
+    """Where it lies in its folder, with slashes, such as net.py or layers/conv.py."""
+    content: builtins.bytes
+    """What is in it."""
+    def __init__(
+        self,
+        *,
+        path: builtins.str = ...,
+        content: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["content", b"content", "path", b"path"]) -> None: ...
+
+global___SourceFile = SourceFile
+
+@typing.final
+class UploadCodeRequest(google.protobuf.message.Message):
+    """Request of UploadCode."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: builtins.int
+    @property
+    def files(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SourceFile]:
+        """The files, at least one, in any order, no two of the same path."""
+
+    def __init__(
+        self,
+        *,
+        files: collections.abc.Iterable[global___SourceFile] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["files", b"files"]) -> None: ...
+
+global___UploadCodeRequest = UploadCodeRequest
+
+@typing.final
+class UploadCodeResponse(google.protobuf.message.Message):
+    """Response of UploadCode."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CODE_ID_FIELD_NUMBER: builtins.int
+    code_id: builtins.str
+    """SHA-256 over paths and contents, in hex: the same files have the same id."""
+    def __init__(
+        self,
+        *,
+        code_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["code_id", b"code_id"]) -> None: ...
+
+global___UploadCodeResponse = UploadCodeResponse

@@ -45,6 +45,11 @@ class TrainableServiceStub(object):
                 request_serializer=searchd_dot_v1_dot_trainable__service__pb2.GetTrainableRequest.SerializeToString,
                 response_deserializer=searchd_dot_v1_dot_trainable__service__pb2.GetTrainableResponse.FromString,
                 _registered_method=True)
+        self.UploadCode = channel.unary_unary(
+                '/searchd.v1.TrainableService/UploadCode',
+                request_serializer=searchd_dot_v1_dot_trainable__service__pb2.UploadCodeRequest.SerializeToString,
+                response_deserializer=searchd_dot_v1_dot_trainable__service__pb2.UploadCodeResponse.FromString,
+                _registered_method=True)
 
 
 class TrainableServiceServicer(object):
@@ -65,6 +70,14 @@ class TrainableServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UploadCode(self, request, context):
+        """Hands over Python files that register trainables, for studies that name them by code_id. Files that are known
+        already are kept as they are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainableServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +90,11 @@ def add_TrainableServiceServicer_to_server(servicer, server):
                     servicer.GetTrainable,
                     request_deserializer=searchd_dot_v1_dot_trainable__service__pb2.GetTrainableRequest.FromString,
                     response_serializer=searchd_dot_v1_dot_trainable__service__pb2.GetTrainableResponse.SerializeToString,
+            ),
+            'UploadCode': grpc.unary_unary_rpc_method_handler(
+                    servicer.UploadCode,
+                    request_deserializer=searchd_dot_v1_dot_trainable__service__pb2.UploadCodeRequest.FromString,
+                    response_serializer=searchd_dot_v1_dot_trainable__service__pb2.UploadCodeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +152,33 @@ class TrainableService(object):
             '/searchd.v1.TrainableService/GetTrainable',
             searchd_dot_v1_dot_trainable__service__pb2.GetTrainableRequest.SerializeToString,
             searchd_dot_v1_dot_trainable__service__pb2.GetTrainableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadCode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/searchd.v1.TrainableService/UploadCode',
+            searchd_dot_v1_dot_trainable__service__pb2.UploadCodeRequest.SerializeToString,
+            searchd_dot_v1_dot_trainable__service__pb2.UploadCodeResponse.FromString,
             options,
             channel_credentials,
             insecure,

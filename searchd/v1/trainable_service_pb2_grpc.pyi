@@ -33,6 +33,14 @@ class TrainableServiceStub:
     ]
     """Reads one card."""
 
+    UploadCode: grpc.UnaryUnaryMultiCallable[
+        searchd.v1.trainable_service_pb2.UploadCodeRequest,
+        searchd.v1.trainable_service_pb2.UploadCodeResponse,
+    ]
+    """Hands over Python files that register trainables, for studies that name them by code_id. Files that are known
+    already are kept as they are.
+    """
+
 class TrainableServiceAsyncStub:
     """What can be tuned."""
 
@@ -47,6 +55,14 @@ class TrainableServiceAsyncStub:
         searchd.v1.trainable_service_pb2.GetTrainableResponse,
     ]
     """Reads one card."""
+
+    UploadCode: grpc.aio.UnaryUnaryMultiCallable[
+        searchd.v1.trainable_service_pb2.UploadCodeRequest,
+        searchd.v1.trainable_service_pb2.UploadCodeResponse,
+    ]
+    """Hands over Python files that register trainables, for studies that name them by code_id. Files that are known
+    already are kept as they are.
+    """
 
 class TrainableServiceServicer(metaclass=abc.ABCMeta):
     """What can be tuned."""
@@ -66,5 +82,15 @@ class TrainableServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[searchd.v1.trainable_service_pb2.GetTrainableResponse, collections.abc.Awaitable[searchd.v1.trainable_service_pb2.GetTrainableResponse]]:
         """Reads one card."""
+
+    @abc.abstractmethod
+    def UploadCode(
+        self,
+        request: searchd.v1.trainable_service_pb2.UploadCodeRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[searchd.v1.trainable_service_pb2.UploadCodeResponse, collections.abc.Awaitable[searchd.v1.trainable_service_pb2.UploadCodeResponse]]:
+        """Hands over Python files that register trainables, for studies that name them by code_id. Files that are known
+        already are kept as they are.
+        """
 
 def add_TrainableServiceServicer_to_server(servicer: TrainableServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

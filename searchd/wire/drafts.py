@@ -64,6 +64,7 @@ def decode_draft(study: study_pb2.Study) -> tuple[StudyDraft, tuple[Violation, .
         labels=dict(sorted(study.labels.items())),
         limits=tuple(limits.values()),
         warm_start=tuple(study.warm_start),
+        code_id=study.code_id,
         parent=_parent(study.parent, found) if study.HasField("parent") else None,
         track=tuple(study.track),
         limits_at=tuple(limits),

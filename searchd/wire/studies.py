@@ -97,6 +97,7 @@ def encode_spec(spec: StudySpec) -> study_pb2.Study:
             *(study_pb2.Constraint(expression=text) for text in spec.space.constraints),
         ],
         warm_start=spec.warm_start,
+        code_id=spec.code_id,
         parent=study_pb2.Parent(study=spec.parent.study, trial=spec.parent.trial) if spec.parent is not None else None,
         track=spec.track,
     )
@@ -132,6 +133,7 @@ def decode_spec(message: study_pb2.Study) -> StudySpec:
         labels=draft.labels,
         limits=draft.limits,
         warm_start=draft.warm_start,
+        code_id=draft.code_id,
         parent=draft.parent,
         track=draft.track,
     )

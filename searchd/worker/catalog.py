@@ -9,9 +9,11 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from searchd.domain.card import Card
+from searchd.domain.code import IMPORTED_FOR_CARDS
 from searchd.domain.errors import InvalidArgument
 from searchd.worker.card_json import card_from_json
 from searchd.worker.sources import Stamp, stamp
@@ -52,20 +54,33 @@ class SubprocessCatalog:
                         raise
                     broken = broken or error
             self._begun = True
-            return _Cards(merged, broken)
+            return Cards(merged, broken)
 
 
-class _Cards(Mapping[str, Card]):
-    """Cards by name; while a module is broken, any name that is missing may be one of its own."""
+class Cards(Mapping[str, Card]):
+    """Cards by name, of which some names cannot be told.
 
-    def __init__(self, cards: Mapping[str, Card], broken: InvalidArgument | None) -> None:
+    Args:
+        cards: Those that are known.
+        broken: What is wrong with a module, if one is broken: any name that is missing may be one of its own.
+        twice: What is wrong with names that two modules register.
+    """
+
+    def __init__(
+        self,
+        cards: Mapping[str, Card],
+        broken: InvalidArgument | None,
+        twice: Mapping[str, InvalidArgument] = MappingProxyType({}),
+    ) -> None:
         self._cards = cards
         self._broken = broken
+        self._twice = twice
 
     def __getitem__(self, name: str) -> Card:
-        if name not in self._cards and self._broken is not None:
+        wrong = self._twice.get(name) if name in self._cards else self._broken
+        if wrong is not None:
             # A new one: the traceback would grow with each time that the same is raised.
-            raise InvalidArgument(*self._broken.args)
+            raise InvalidArgument(*wrong.args)
         return self._cards[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -107,7 +122,7 @@ class _Source:
     def _read(self, before: Mapping[str, Stamp]) -> None:
         # If this fails, it is tried again once one of the files changes that it had, or has now.
         self._stamps = before or None
-        document = self._run()
+        document = imported([self.module] if self.module else [], self._search_path, installed=self.module is None)
         self._stamps = {**before, **document["stamps"]} or None
         for module, reason in document["errors"].items():
             if module == self.module:
@@ -116,30 +131,40 @@ class _Source:
         self._cards = {card["name"]: card_from_json(card) for card in document["cards"]}
         self._stamps = document["stamps"]
 
-    def _run(self) -> dict[str, Any]:
-        path = os.pathsep.join([*self._search_path, *filter(None, [os.environ.get("PYTHONPATH")])])
-        # -P: the folder in which the server happens to run is not searched, as it is not by workers.
-        command = [sys.executable, "-P", "-m", "searchd.worker.cards"]
-        command += ["--installed", "--"] if self.module is None else ["--", self.module]
-        try:
-            done = subprocess.run(  # noqa: S603  # no shell, and the module names are the operator's
-                command,
-                env={**os.environ, "PYTHONPATH": path},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_TIME_LIMIT.total_seconds(),
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            reason = f"importing them takes longer than {_TIME_LIMIT.total_seconds():g} s"
-            raise InvalidArgument("trainables", reason, "make the modules import faster") from None
-        if done.returncode != 0:
-            last = (done.stderr.strip().rsplit("\n", 1)[-1:] or [""])[0]
-            reason = f"importing them ended the process with code {done.returncode}: {last}"
-            raise InvalidArgument("trainables", reason, "let the modules only define and register trainables")
-        document: dict[str, Any] = json.loads(done.stdout)
-        return document
+
+def imported(modules: Sequence[str], search_path: Sequence[str], *, installed: bool = False) -> dict[str, Any]:
+    """What ``searchd.worker.cards`` finds in modules, in a process of its own: the document that it prints.
+
+    Args:
+        modules: To be imported, in this order.
+        search_path: Folders in which to look for them before the usual ones.
+        installed: Whether to read the installed entry points too.
+
+    Raises:
+        InvalidArgument: the process came to no end, or to a bad one.
+    """
+    path = os.pathsep.join([*search_path, *filter(None, [os.environ.get("PYTHONPATH")])])
+    # -P: the folder in which the server happens to run is not searched, as it is not by workers.
+    command = [sys.executable, "-P", "-m", "searchd.worker.cards", *(["--installed"] if installed else []), "--"]
+    try:
+        done = subprocess.run(  # noqa: S603  # no shell, and modules are named, not written, by callers
+            [*command, *modules],
+            env={**os.environ, "PYTHONPATH": path, IMPORTED_FOR_CARDS: "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIME_LIMIT.total_seconds(),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        reason = f"importing them takes longer than {_TIME_LIMIT.total_seconds():g} s"
+        raise InvalidArgument("trainables", reason, "make the modules import faster") from None
+    if done.returncode != 0:
+        last = (done.stderr.strip().rsplit("\n", 1)[-1:] or [""])[0]
+        reason = f"importing them ended the process with code {done.returncode}: {last}"
+        raise InvalidArgument("trainables", reason, "let the modules only define and register trainables")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
 
 
 def _distinct(source: _Source, cards: Mapping[str, Card], others: Mapping[str, Card]) -> Mapping[str, Card]:

@@ -11,7 +11,7 @@ from searchd.domain.failure import Failure
 from searchd.domain.trial import FoldRunKey
 from searchd.ports.clock import Clock
 from searchd.ports.engine import Ended, Outcome, Report, Segment
-from searchd.trainable import Context, Infeasible, Registration, set_current
+from searchd.trainable import Context, Infeasible, Registration, TrainedModel, set_current
 from searchd.worker.checkpoint import Checkpoint, FoldRunCheckpoints, identity
 from searchd.worker.failures import failure_of, first_line, reason_of, traceback_of
 from searchd.worker.forms import Running, start
@@ -82,6 +82,11 @@ class LiveFoldRun:
         self._checkpoints = FoldRunCheckpoints(surroundings.storage.checkpoints, self.key, surroundings.device)
         self._continued: Report | None = None
         self._saved_at = 0.0
+
+    @property
+    def model(self) -> TrainedModel | None:
+        """What its trainable has handed over, until it is closed; None if it hands over none."""
+        return self._host.handed_over if self._host is not None else None
 
     def continues(self, segment: Segment) -> bool:
         """Whether ``segment`` is a later hand-out of this very fold run."""

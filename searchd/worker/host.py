@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from searchd.domain.evaluation import TEST_FOLD
 from searchd.domain.study import Dataset
 from searchd.ports.engine import Segment
-from searchd.trainable import Context, ParentTrial
+from searchd.trainable import Context, ParentTrial, TrainedModel
 from searchd.trainable.parent import PREDICTIONS
 from searchd.worker.checkpoint import Checkpoint
 from searchd.worker.files import Storage
@@ -70,6 +70,7 @@ class FoldRunHost:
 
     Attributes:
         resumed: Epochs that had been trained when the state was restored; 0 if it was not.
+        handed_over: The model, if the trainable has handed one over.
     """
 
     def __init__(self, segment: Segment, surroundings: Surroundings, checkpoint: Checkpoint | None) -> None:
@@ -80,6 +81,7 @@ class FoldRunHost:
         self._split: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None
         self._predictions: Predictions | None = None
         self.resumed = 0
+        self.handed_over: TrainedModel | None = None
 
     @property
     def keeps(self) -> bool:
@@ -162,6 +164,10 @@ class FoldRunHost:
     def predict(self, predictions: Predictions) -> None:
         """See Host."""
         self._predictions = predictions
+
+    def model(self, model: TrainedModel) -> None:
+        """See Host."""
+        self.handed_over = model
 
     def keep_predictions(self) -> None:
         """Write what there is to keep of predictions.

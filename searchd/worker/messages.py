@@ -19,7 +19,7 @@ class WorkerSettings:
     Attributes:
         worker: Its id.
         pool: The pool it belongs to; with GPUs among the resources, trainables get ``device`` cuda.
-        modules: Modules that register trainables.
+        modules: Modules that register trainables; if the pool has uploaded code, those of its folder.
         search_path: Folders in which to look for modules before the usual ones.
         storage: Root of logs and artifacts.
         grace: Without any exchange for so long, the worker saves and ends.

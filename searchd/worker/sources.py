@@ -21,7 +21,7 @@ def source_files(module: str) -> tuple[Path, ...]:
     while waiting:
         for file, package in _own_files(waiting.pop()):
             found.add(file)
-            for name in _imported(file, package):
+            for name in imported_names(file, package):
                 if name not in seen and _is_neighbour(name, module):
                     seen.add(name)
                     waiting.append(name)
@@ -78,8 +78,13 @@ def _is_neighbour(name: str, module: str) -> bool:
     return origin is not None and own is not None and origin.parent == own.parent and "site-packages" not in own.parts
 
 
-def _imported(file: Path, package: str) -> Iterator[str]:
-    """Absolute names of what the file imports; of ``from a import b`` both a and a.b, since b may be a module."""
+def imported_names(file: Path, package: str) -> Iterator[str]:
+    """Absolute names of what a file imports; of ``from a import b`` both a and a.b, since b may be a module.
+
+    Args:
+        file: A Python file; one with a syntax error imports nothing.
+        package: What its relative imports start from.
+    """
     try:
         tree = ast.parse(file.read_bytes())
     except SyntaxError:

@@ -31,13 +31,13 @@ def test_an_ensemble_of_a_study(shared_server: Server, tmp_path: Path) -> None:
     (tmp_path / "parent.yaml").write_text(PARENT)
     (tmp_path / "child.yaml").write_text(CHILD)
 
-    def submit(name: str) -> str:
-        done = searchd("submit", str(tmp_path / name), "--wait", address=shared_server.address)
+    def submit(*names: str) -> str:
+        files = [str(tmp_path / name) for name in names]
+        done = searchd("submit", *files, "--wait", address=shared_server.address)
         return "" if done.returncode == 0 else done.stderr
 
     assert "parent.study: there is no study" in submit("child.yaml")
-    assert submit("parent.yaml") == ""
-    assert submit("child.yaml") == ""
+    assert submit("parent.yaml", "child.yaml") == ""
     shown = searchd("show", "wines-together", "-o", "json", address=shared_server.address)
     study = json.loads(shown.stdout)
     assert study["evaluation"]["folds"] == 3
@@ -45,5 +45,5 @@ def test_an_ensemble_of_a_study(shared_server: Server, tmp_path: Path) -> None:
     assert any(line.startswith("builds on trial") for line in study["progress"]["search_log"])
     [tested, *_] = study["progress"]["confirmed"]
     assert tested["test"] < 0.3
-    table = searchd("show", "wines-together", address=shared_server.address).stdout
-    assert "wines" in table
+    table = searchd("show", "wines-together", "-o", "table", address=shared_server.address).stdout
+    assert "parent: {study: wines}" in table

@@ -233,6 +233,21 @@ class StoreContract(StoredValuesContract, LeaseContract):
         assert list(live.trials) == trials
         assert keys(live.measurements) == [(1, 0, 0, 1), (1, 0, 0, 2), (3, 0, 0, 1)]
 
+    def test_code_is_used_as_long_as_a_study_names_it(self, store: Store) -> None:
+        """Code of an id is used while a study of any project names it in its definition, ended or not."""
+        kept, other = "0123456789abcdef" * 4, "fedcba9876543210" * 4
+        elsewhere = study_name("research", "digits")
+        assert not store.uses_code(kept)
+        store.commit(
+            [StudyPut(study(spec=spec(code_id=kept))), StudyPut(study(elsewhere, spec=spec(code_id=kept)))], AT
+        )
+        assert (store.uses_code(kept), store.uses_code(other)) == (True, False)
+        assert store.study(STUDY).spec.code_id == kept
+        store.commit([StudyDeleted(STUDY)], AT)
+        assert store.uses_code(kept)
+        store.commit([StudyDeleted(elsewhere)], AT)
+        assert not store.uses_code(kept)
+
     def test_closed_store_refuses(self, store: Store) -> None:
         """A store that was closed raises StoreUnavailable; closing again is allowed."""
         store.commit([StudyPut(study())], AT)

@@ -111,7 +111,7 @@ def test_checkpoints_may_be_left_out(tmp_path: Path) -> None:
     made = back_up(tmp_path / "b.tar.gz", place.store, place.storage, AT, checkpoints=False)
     assert not made.manifest.contents.checkpoints
     again = restored(tmp_path / "b.tar.gz", tmp_path / "c")
-    assert {name.split("/")[0] for name in files(again.storage)} == {"logs", "artifacts"}
+    assert {name.split("/")[0] for name in files(again.storage)} == {"logs", "artifacts", "code"}
 
 
 def test_the_newest_checkpoint_is_read_first(tmp_path: Path) -> None:
@@ -361,7 +361,7 @@ def test_the_commands(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, arguments)
     lines = done.output.splitlines()
     assert done.exit_code == 0
-    assert lines[0].startswith("saved 2 studies, 6 trials, revision 19, 2 files (")
+    assert lines[0].startswith("saved 2 studies, 6 trials, revision 19, 3 files (")
     assert lines[1].startswith(f"in {file}, ")
     assert lines[2] == f"left out 1 link or special file below {place.storage}"
     refused = CliRunner().invoke(app, arguments)

@@ -288,6 +288,7 @@ def test_a_refusal_is_one_line(front: Front, arguments: list[str], rpc: str, err
         (["logs", "digits-cnn/x"], 2),
         (["show", "No Name"], 2),
         (["submit", "no-such-file.yaml"], 2),
+        (["submit", "a.yaml", "b.yaml", "--study-id", "both"], 2),
         (["leaderboard"], 2),
         (["leaderboard", "--label", "team"], 2),
         (["trials", "digits-cnn", "--state", "lost"], 2),

@@ -1,5 +1,8 @@
 """The try command, in this very process."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +95,22 @@ def test_an_unknown_trainable_gets_the_nearest_known_one(tmp_path: Path) -> None
     result = run(str(file))
     assert result.exit_code == 2
     assert "did you mean 'sklearn_classifier'?" in result.stderr
+
+
+def test_a_debugger_stops_in_the_trainable(study: list[str], tmp_path: Path) -> None:
+    """Python's debugger halts at a line of the trainable, which trains on the main thread of this very process."""
+    module = f"{study[-1]}.py"
+    line = (tmp_path / module).read_text().splitlines().index('        if ctx.params.kind == "b":') + 1
+    commands = (
+        f"import {study[-1]}\nbreak {tmp_path / module}:{line}\ncontinue\np ('seen', ctx.params.x, epoch)\nquit\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pdb", "-m", "searchd", "try", *study],
+        input=commands,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "('seen', 0.5, 1)" in done.stdout, (done.stdout, done.stderr)

@@ -145,6 +145,8 @@ ERRORS: list[SearchdError] = [
     StudyNotFound(samples.NAME),
     errors.TrialNotFound(samples.NAME, 7),
     errors.TrainableNotFound("torch_cn", ["sklearn_classifier", "torch_cnn"]),
+    errors.CodeNotFound("0" * 64),
+    errors.CodeRefused(),
     StudyExists(samples.NAME, ["seed", "budget"]),
     errors.RequestReused("r-1"),
     errors.StudyActive(samples.NAME, "running"),

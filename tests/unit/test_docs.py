@@ -45,7 +45,7 @@ def files(page: Path) -> dict[str, str]:
 
 def studies() -> Iterator[Any]:
     """A page and the name of a study file on it."""
-    for page in (ROOT / "README.md", ROOT / "docs" / "trainables.md"):
+    for page in (ROOT / "README.md", ROOT / "docs" / "trainables.md", ROOT / "docs" / "your-own-model.md"):
         for name in files(page):
             if name.endswith(".yaml"):
                 yield pytest.param(page, name, id=f"{page.stem}-{name}")

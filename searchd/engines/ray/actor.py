@@ -92,9 +92,9 @@ class WorkerActor:
 
         Returns:
             ``protocol``: version of what is said through ``call``. ``epoch``: the newest server's; if it is not the
-            caller's, the worker belongs to another. ``pool``: its ``code``, ``cpus`` and ``gpus``. ``holding``: for
-            each segment that runs, is queued, or whose end is not acknowledged, a list of study, trial, repeat, fold,
-            when the study was created, and attempt.
+            caller's, the worker belongs to another. ``pool``: its ``code``, ``cpus``, ``gpus`` and
+            ``code_id``. ``holding``: for each segment that runs, is queued, or whose end is not acknowledged, a list
+            of study, trial, repeat, fold, when the study was created, and attempt.
         """
         with contextlib.suppress(StaleEpoch):
             self._account.begin(epoch)
@@ -102,7 +102,12 @@ class WorkerActor:
         return {
             "protocol": self.protocol,
             "epoch": self._account.epoch,
-            "pool": {"code": self._pool.code, "cpus": resources.cpus, "gpus": resources.gpus},
+            "pool": {
+                "code": self._pool.code,
+                "cpus": resources.cpus,
+                "gpus": resources.gpus,
+                "code_id": self._pool.code_id,
+            },
             "holding": [[*key, attempt] for key, attempt in self._account.holding],
         }
 

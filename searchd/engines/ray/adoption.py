@@ -113,7 +113,8 @@ def _account(answer: Any) -> _Account:
         for study, trial, repeat, fold, born, attempt in answer["holding"]
     )
     resources = Resources(cpus=pool["cpus"], gpus=pool["gpus"])
-    return _Account(answer["protocol"], answer["epoch"], PoolKey(pool["code"], resources), holding)
+    key = PoolKey(pool["code"], resources, pool.get("code_id", ""))
+    return _Account(answer["protocol"], answer["epoch"], key, holding)
 
 
 def _taken(name: WorkerId, handle: Any, answer: Any) -> Taken | None:

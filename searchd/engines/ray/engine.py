@@ -41,6 +41,7 @@ from searchd.ports.engine import (
     WorkerId,
     WorkerLost,
 )
+from searchd.worker.code_folder import CodeFolders, declaring_modules
 from searchd.worker.files import Storage
 from searchd.worker.messages import StaleEpoch, WorkerSettings
 
@@ -259,14 +260,18 @@ class RayEngine:
             self._deliver(WorkerLost(name, _CUT_OFF.cause, _CUT_OFF.reason, failure=_CUT_OFF.failure))
             return
         settings = self._settings
+        modules, search_path = settings.modules, settings.search_path
+        if pool.code_id:
+            folder = CodeFolders(self._storage.root).folder(pool.code_id)
+            modules, search_path = declaring_modules(folder), (str(folder), *search_path)
         told = WorkerSettings(
             worker=name,
             pool=pool,
-            modules=settings.modules,
-            search_path=settings.search_path,
+            modules=modules,
+            search_path=search_path,
             storage=self._storage.root,
             grace=settings.grace,
-            installed=settings.installed,
+            installed=settings.installed and not pool.code_id,
             checkpoints=settings.checkpoints,
         )
         worker = self._workers[name] = RemoteWorker(name, self._surroundings)

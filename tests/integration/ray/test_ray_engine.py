@@ -249,18 +249,6 @@ def test_forgotten_files_are_deleted(make: Make) -> None:
     assert not saved(kept)
 
 
-def test_the_server_keeps_its_own_signal_handler(make: Make) -> None:
-    """Connecting to Ray does not take SIGTERM away from the server."""
-    seen: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
-    try:
-        make()
-        signal.raise_signal(signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert seen == [signal.SIGTERM]
-
-
 def test_closing_waits_for_a_start_under_way(local_ray: LocalCluster, ray_environment: None, tmp_path: Path) -> None:
     """Whoever closes an engine while a thread starts it may end the cluster at once: nothing connects any more."""
     import ray

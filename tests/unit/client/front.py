@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import grpc
 from grpc_status import rpc_status
 
+from searchd.domain.code import SourceFile, code_id
 from searchd.domain.errors import SearchdError, StudyNotFound
 from searchd.domain.insight import ParetoTrial
 from searchd.domain.study import StudyState
@@ -157,6 +158,12 @@ class Front(
         card = encode_card(samples.CARD)
         return self._answer(
             "GetTrainable", request, context, lambda: trainable_service_pb2.GetTrainableResponse(trainable=card)
+        )
+
+    def UploadCode(self, request: Any, context: Any) -> Any:  # noqa: N802
+        files = [SourceFile(file.path, file.content) for file in request.files]
+        return self._answer(
+            "UploadCode", request, context, lambda: trainable_service_pb2.UploadCodeResponse(code_id=code_id(files))
         )
 
     def GetServerInfo(self, request: Any, context: Any) -> Any:  # noqa: N802

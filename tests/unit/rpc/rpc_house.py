@@ -22,6 +22,7 @@ from searchd.domain.study import Dataset, StudyName
 from searchd.domain.trial import TrialNumber
 from searchd.engines.simulated import Epoch, SimulatedCluster, VirtualClock
 from searchd.ports.catalog import Inspection
+from searchd.ports.code import CodeStore
 from searchd.ports.engine import Node, Segment
 from searchd.ports.store import Store
 from searchd.rpc.server import RpcServer, RpcSettings
@@ -152,6 +153,7 @@ async def house(
     holder: str = "",
     turns: LoopSettings = LoopSettings(),  # noqa: B008  # a frozen value
     quiet: timedelta = QUIET,
+    code: CodeStore | None = None,
 ) -> AsyncIterator[House]:
     """A server that is up, with one node of 4 CPUs; all of it but its site is ended afterwards."""
     site = site or Site()
@@ -160,12 +162,12 @@ async def house(
     engine = ThreadedEngine(site.cluster, loop.post)
     loop.bind(engine, LocalSearchers(loop.post), f"{holder}:1" if holder else "")
     services = Services(
-        studies=Studies(store, loop, Shelf(), NoData(), clock),
+        studies=Studies(store, loop, Shelf(), NoData(), clock, code=code),
         watches=Watches(store, loop, clock, limits.max_watches, quiet),
         trials=Trials(store, site.papers),
         leaderboards=Leaderboards(store),
         insight=Insight(store, EvenShares()),
-        trainables=Trainables(Shelf()),
+        trainables=Trainables(Shelf(), code),
         system=System(loop, "0.0.test", limits),
     )
     going = asyncio.Event()

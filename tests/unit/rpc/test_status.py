@@ -25,6 +25,8 @@ EXAMPLES = [
     (errors.StudyNotFound(STUDY), "NOT_FOUND", ["ResourceInfo"]),
     (errors.TrialNotFound(STUDY, 3), "NOT_FOUND", ["ResourceInfo"]),
     (errors.TrainableNotFound("net", ("cnn", "svm")), "NOT_FOUND", ["ResourceInfo"]),
+    (errors.CodeNotFound("0" * 64), "NOT_FOUND", ["ResourceInfo"]),
+    (errors.CodeRefused(), "FAILED_PRECONDITION", ["PreconditionFailure"]),
     (errors.StudyExists(STUDY, ("seed", "budget")), "ALREADY_EXISTS", ["ResourceInfo"]),
     (errors.RequestReused("r1"), "ALREADY_EXISTS", ["ResourceInfo"]),
     (errors.StudyActive(STUDY, "running"), "FAILED_PRECONDITION", ["PreconditionFailure"]),

@@ -16,9 +16,11 @@ from searchd.domain.study import Dataset, StudyName
 from searchd.domain.trial import TrialNumber
 from searchd.ports.engine import Ended, Outcome, Segment, Task
 from searchd.trainable import registered
+from searchd.trainable.parent import PREDICTIONS
 from searchd.worker.files import Storage
 from searchd.worker.fold_run import LiveFoldRun, Order
 from searchd.worker.host import Loads, Surroundings
+from searchd.worker.retraining import MadeModel, train_model
 
 Scores = list[Mapping[str, float]]
 
@@ -94,6 +96,20 @@ class FoldRuns:
         scores, ended = self.advance(params, repeat=repeat, fold=fold)
         assert ended.outcome in {Outcome.REACHED, Outcome.FINISHED}, ended
         return scores
+
+    def trained_model(self, params: Mapping[str, Any]) -> MadeModel:
+        """The model of the first fold run."""
+        surroundings = Surroundings(self.cache, self._storage, "cpu", Loads())
+        return train_model(self._first(params), self._registration, surroundings, NoonClock())[1]
+
+    def model(self, params: Mapping[str, Any]) -> tuple[MadeModel, NDArray[np.intp], NDArray[Any]]:
+        """The model of the first fold run, and rows with what that has kept of its predictions."""
+        made = self.trained_model(params)
+        with np.load(self._storage.artifacts(self._first(params).key) / PREDICTIONS) as kept:
+            return made, kept["rows"], kept["values"]
+
+    def _first(self, params: Mapping[str, Any]) -> Segment:
+        return Segment(self._task, self._trial, params, 0, 0, 1, self._task.evaluation.epochs)
 
     def rows(self, fold: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The rows that train and that validate."""

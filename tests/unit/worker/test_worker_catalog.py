@@ -167,7 +167,7 @@ def test_a_broken_module_is_named_and_read_again_once_mended(tmp_path: Path) -> 
     catalog = SubprocessCatalog(["my_module"], [str(tmp_path)], installed=False)
     with pytest.raises(InvalidArgument) as refused:
         catalog.cards()
-    assert (refused.value.field, refused.value.reason) == ("my_module", "broken on purpose")
+    assert (refused.value.field, refused.value.reason) == ("my_module", "broken on purpose (my_module.py:2)")
     write(tmp_path, "my_module", "print('loud')\n" + textwrap.dedent(MODULE))
     write(tmp_path, "my_layers", "")
     assert list(catalog.cards()) == ["my_net"]
