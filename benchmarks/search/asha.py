@@ -118,7 +118,7 @@ def settings(quick: bool) -> list[Setting]:
     """What is measured."""
     synthetic, recorded = Synthetic(), Recorded()
     if quick:
-        return [Setting(curves, 25, (*WITH_BASELINE, *OTHERS), 3) for curves in (synthetic, recorded)]
+        return [Setting(curves, 25, (*WITH_BASELINE, *OTHERS), 2) for curves in (synthetic, recorded)]
     return [
         Setting(synthetic, 1, MAIN, 30),
         Setting(synthetic, 25, WITH_BASELINE, 30),

@@ -55,7 +55,7 @@ FULL = Size(
     single_seeds=2,
     slots=((Slots(8, batch=True), 48, 5), (Slots(8), 48, 5), (Slots(64, batch=True), 128, 2), (Slots(64), 128, 2)),
 )
-QUICK = Size(trials=16, seeds=3, slow_seeds=1, single_seeds=1, slots=((Slots(8), 16, 1),))
+QUICK = Size(trials=14, seeds=3, slow_seeds=1, single_seeds=1, slots=((Slots(8), 16, 1),))
 
 Outcomes = Mapping[Run, Outcome]
 
@@ -93,9 +93,8 @@ def planned(size: Size) -> list[Run]:
 
 def played(runs: Sequence[Run]) -> Outcomes:
     """Carry out runs on all processors; those that their arm refuses are left out."""
-    with processes() as pool:
-        found = zip(runs, pool.map(play, runs), strict=True)
-        return {run: outcome for run, outcome in found if outcome is not None}
+    found = zip(runs, processes().map(play, runs), strict=True)
+    return {run: outcome for run, outcome in found if outcome is not None}
 
 
 def _one_slot(outcomes: Outcomes) -> tuple[list[Ratio], list[Figure]]:

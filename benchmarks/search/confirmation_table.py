@@ -72,14 +72,13 @@ def tasks(splits: Sequence[int]) -> Iterator[Task]:
 def main() -> None:
     """Compute the table and write it."""
     table: dict[str, NDArray[Any]] = {}
-    with processes() as pool:
-        for dataset, (load, _) in DATASETS.items():
-            table[f"{dataset}-test-rows"] = np.array(len(load(return_X_y=True)[1]) - ROWS, np.uint16)
-            for learner in LEARNERS:
-                found = list(pool.map(_split, repeat(learner), repeat(dataset), range(SPLITS)))
-                table[f"{learner}-{dataset}-right"] = np.array([right for right, _ in found], np.uint8)
-                table[f"{learner}-{dataset}-test"] = np.array([test for _, test in found], np.uint16)
-                print(f"{learner} {dataset}", flush=True)
+    for dataset, (load, _) in DATASETS.items():
+        table[f"{dataset}-test-rows"] = np.array(len(load(return_X_y=True)[1]) - ROWS, np.uint16)
+        for learner in LEARNERS:
+            found = list(processes().map(_split, repeat(learner), repeat(dataset), range(SPLITS)))
+            table[f"{learner}-{dataset}-right"] = np.array([right for right, _ in found], np.uint8)
+            table[f"{learner}-{dataset}-test"] = np.array([test for _, test in found], np.uint16)
+            print(f"{learner} {dataset}", flush=True)
     np.savez_compressed(TABLE, allow_pickle=False, **table)
 
 

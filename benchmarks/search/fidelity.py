@@ -59,8 +59,7 @@ def measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]:
     """Run all arms on all tasks, with three seeds, or on two tasks with one."""
     tasks, seeds = (TASKS[:2], 1) if quick else (TASKS, 3)
     runs = [Run(*of) for of in product(tasks, (OURS, *PEERS), range(seeds))]
-    with processes() as pool:
-        areas = dict(zip(runs, pool.map(area, runs), strict=True))
+    areas = dict(zip(runs, processes().map(area, runs), strict=True))
     by_arm: dict[str, Mapping[str, Array]] = {
         arm: {task: np.array([areas[Run(task, arm, seed)] for seed in range(seeds)]) for task in tasks}
         for arm in (OURS, *PEERS)

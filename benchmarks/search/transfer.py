@@ -3,16 +3,18 @@
 Five Hartmann functions in 6 dimensions, each moved by up to 0.1 along every axis: four earlier studies of 60 trials by
 TPE, and a fifth that is to come below -3.0 (the least value is -3.32) within 60 trials. ``warm_start_trials_ratio`` is
 its mean number of trials with earlier studies over that from cold, misleading_warm_start_ratio the same where the
-earlier studies minimised the opposite; who does not arrive counts as 60. As the service does it, the best
-configuration of each earlier study comes first, and the searcher knows of their other trials. ``cost_aware_speedup``
-is the mean time to within 0.05 of Branin's optimum without cost-aware search over that with it, where trials take from
-1 to 100 s along the first parameter.
+earlier studies minimised the opposite; who does not arrive counts as 60; intervals are of 95%, bootstrapped over seeds
+in pairs. As in the service, the searcher is handed the best configuration of each earlier study, and knows of their
+other trials. ``cost_aware_speedup`` is the mean time to within 0.05 of Branin's optimum without cost-aware search over
+that with it, where trials take from 1 to 100 s along the first parameter.
 """
 
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+
+import numpy as np
 
 from benchmarks.report import Aim, Figure, Ratio
 from benchmarks.search.processes import processes
@@ -26,6 +28,8 @@ from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.searcher import Observation
 from searchd.searchers.factory import make_searcher
 
+SEEDS = 30
+RESAMPLES = 2000
 EARLIER = 4
 TRIALS = 60
 TARGET = -3.0
@@ -42,18 +46,24 @@ class Outcome:
 
 
 def measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]:
-    """Run every arm with ten seeds, or one."""
-    seeds = range(1 if quick else 10)
-    with processes() as pool:
-        cold, warm, misled = (
-            list(pool.map(start, [earlier] * len(seeds), seeds)) for earlier in ("", "like", "opposite")
-        )
-        blind, aware = (list(pool.map(costly, [knows] * len(seeds), seeds)) for knows in (False, True))
+    """Run every arm with all seeds, or one."""
+    seeds = range(1 if quick else SEEDS)
+    map_ = processes().map
+    starts = [map_(start, [earlier] * len(seeds), seeds) for earlier in ("", "like", "opposite")]
+    searches = [map_(costly, [knows] * len(seeds), seeds) for knows in (False, True)]
+    cold, warm, misled = (list(each) for each in starts)
+    blind, aware = (list(each) for each in searches)
     trials = [fmean(each) for each in (cold, warm, misled)]
     seconds = [fmean(outcome.seconds for outcome in each) for each in (blind, aware)]
+    intervals = (interval(warm, cold), interval(misled, cold))
     return (), (
         Figure("warm_start_trials_ratio", trials[1] / trials[0], "x", Aim(0.5, at_least=False)),
         Figure("misleading_warm_start_ratio", trials[2] / trials[0], "x", Aim(1.1, at_least=False)),
+        Figure("warm_start_trials_ratio_low", intervals[0][0], "x"),
+        Figure("warm_start_trials_ratio_high", intervals[0][1], "x"),
+        Figure("misleading_warm_start_ratio_low", intervals[1][0], "x"),
+        Figure("misleading_warm_start_ratio_high", intervals[1][1], "x"),
+        Figure("warm_start_seeds", len(seeds), ""),
         Figure("cold_start_trials", trials[0], "trials"),
         Figure("warm_start_trials", trials[1], "trials"),
         Figure("misleading_warm_start_trials", trials[2], "trials"),
@@ -67,8 +77,17 @@ def start(earlier: str, seed: int) -> int:
     """Trials to the target, after ``like`` or ``opposite`` earlier studies, or none."""
     known = [_precedents(seed, number, earlier == "opposite") for number in range(EARLIER)] if earlier else []
     spec = replace(_study(_moved(seed, EARLIER), seed, Algorithm.BAYESIAN), precedents=tuple(known))
-    first = [study[0].parameters for study in known]
-    return _searched(_moved(seed, EARLIER), spec, TRIALS, TARGET, first=first).trials
+    spec = replace(spec, inherited=tuple(study[0].parameters for study in known))
+    return _searched(_moved(seed, EARLIER), spec, TRIALS, TARGET).trials
+
+
+def interval(trials: Sequence[int], of: Sequence[int]) -> tuple[float, float]:
+    """The 95% interval of the ratio of two means over the same seeds; shape (n_seeds,) both."""
+    pairs = np.array([trials, of], float)
+    drawn = np.random.default_rng(0).integers(0, len(trials), (RESAMPLES, len(trials)))
+    sums = pairs[:, drawn].sum(axis=2)
+    low, high = np.quantile(sums[0] / sums[1], (0.025, 0.975))
+    return float(low), float(high)
 
 
 def costly(aware: bool, seed: int) -> Outcome:
@@ -125,19 +144,15 @@ def _searched(
     most: int,
     target: float,
     cost: Callable[[Parameters], float] = lambda _: 1.0,
-    first: Sequence[Parameters] = (),
 ) -> Outcome:
-    """One trial after the other, ``first`` first, until the target is reached."""
+    """One trial after the other, until the target is reached."""
     searcher = make_searcher(spec)
     seconds = 0.0
     for number in range(1, most + 1):
-        if number <= len(first):
-            parameters, note = first[number - 1], ""
-        else:
-            suggestion = searcher.suggest(TrialNumber(number))
-            if suggestion is None:
-                break
-            parameters, note = suggestion.parameters, suggestion.note
+        suggestion = searcher.suggest(TrialNumber(number))
+        if suggestion is None:
+            break
+        parameters = suggestion.parameters
         value, took = task.truth(parameters)[0], cost(parameters)
         seconds += took
         if value <= target:
@@ -148,8 +163,8 @@ def _searched(
             TrialState.COMPLETED,
             (value,),
             seconds=took,
-            note=note,
-            inherited=number <= len(first),
+            note=suggestion.note,
+            origin=suggestion.origin,
         )
         searcher.tell([known])
     return Outcome(most, seconds)

@@ -379,7 +379,7 @@ def observation(trial: Trial) -> Observation:
         trial.feasible,
         trial.train_seconds,
         trial.note,
-        trial.origin is Origin.WARM_START,
+        trial.origin,
     )
 
 

@@ -13,7 +13,7 @@ from searchd.domain.evaluation import Racing
 from searchd.domain.facts import StudyPut, TrialPut
 from searchd.domain.leaderboard import rung_scores
 from searchd.domain.study import StudyState
-from searchd.domain.trial import FoldRunState, Origin, Trial, TrialNumber, TrialState
+from searchd.domain.trial import FoldRunState, Trial, TrialNumber, TrialState
 from searchd.ports.engine import Segment
 
 
@@ -107,7 +107,8 @@ def _new(active: ActiveStudy, now: datetime) -> Trial | None:
         return None
     suggestion = active.suggestions.popleft()
     number = TrialNumber(active.last_number + 1)
-    trial = Trial(active.study.name, number, suggestion.parameters, Origin.SEARCH, created_at=now, note=suggestion.note)
+    parameters, origin = suggestion.parameters, suggestion.origin
+    trial = Trial(active.study.name, number, parameters, origin, created_at=now, note=suggestion.note)
     return queued(active, opened(active, trial), taken=1)
 
 

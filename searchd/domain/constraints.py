@@ -1,5 +1,6 @@
 """What is wrong with a space's constraints, and what fixed parameters make of a space."""
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,11 +15,14 @@ MAX_CONSTRAINTS = 64
 MAX_CHARACTERS_TOGETHER = 4000
 """Of all constraints, each of which is evaluated for every draw."""
 
-WALK = 4_096
+FEW_STEPS = 4_096
 """Steps through the numbering of a discrete space in search of a configuration that is allowed."""
 
 DRAWS = 4_000
 """Draws after that, and in a continuous space."""
+
+STEPS = 100_000
+"""Further steps through a discrete space where draws find nothing."""
 
 
 def constraint_violations(space: SearchSpace, fixed: Parameters, places: Sequence[int] = ()) -> Iterator[Violation]:
@@ -104,20 +108,23 @@ def with_fixed(space: SearchSpace, fixed: Parameters) -> SearchSpace:
 def nothing_left(space: SearchSpace, seed: int) -> Iterator[Violation]:
     """Whether constraints leave any configuration of a space that is right otherwise.
 
-    A discrete space is gone through, for a number of steps that is enough for small ones; after that, and in a
-    continuous space, chance is asked.
+    A discrete space is gone through, first for a number of steps that is enough for small ones, then, if chance finds
+    nothing either, about as far as a searcher would go. In a continuous space chance is asked.
     """
-    if not space.constraints or _walk_finds(space):
+    if not space.constraints:
         return
     lattice = Lattice(space)
-    small = lattice.size is not None and lattice.size <= WALK
+    small = lattice.size is not None and lattice.size <= FEW_STEPS
+    steps = lattice.allowed()
+    if _any_allowed(steps, FEW_STEPS):
+        return
     if small:
         tried = [lattice.at(index) for index in range(lattice.size or 0)]
     else:
         chance = random.Random(seed)
         tried = [space.draw([chance.random() for _ in space.parameters]) for _ in range(DRAWS)]
-    if not small and any(map(space.allows, tried)):
-        return
+        if any(map(space.allows, tried)) or _any_allowed(steps, STEPS):
+            return
     looked_at = f"none of all {len(tried)} configurations" if small else f"none of {len(tried)} draws"
     unmet = [text for text in space.constraints if not any(parsed(text).holds(p) for p in tried)]
     if unmet:
@@ -127,6 +134,5 @@ def nothing_left(space: SearchSpace, seed: int) -> Iterator[Violation]:
         yield Violation("constraints", f"{looked_at} meets them all at once", "loosen one, or widen domains")
 
 
-def _walk_finds(space: SearchSpace) -> bool:
-    numbers = zip(range(WALK), Lattice(space).allowed(), strict=False)
-    return any(index is not None for _, index in numbers)
+def _any_allowed(steps: Iterator[int | None], most: int) -> bool:
+    return any(index is not None for index in itertools.islice(steps, most))

@@ -2,7 +2,8 @@
 
 The text is parsed with Python's grammar, of which only this is kept: parameters by name, numbers, text, true, false and
 null; + - * / // % **; abs, min, max and log; == != < <= > >=, also chained; and, or, not; parentheses. It is then
-evaluated by walking the tree: nothing that was written is ever compiled or run, and no value can grow without bound.
+turned into functions of ours within one another, once: nothing that was written is ever compiled or run, and no value
+can grow without bound.
 """
 
 import ast
@@ -29,6 +30,13 @@ HINT = "write it as in units_2 <= units_1, with and, or, not, + - * / // % **, a
 
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
+
+def _power(a: Any, b: Any) -> Any:
+    if isinstance(a, int) and isinstance(b, int) and a.bit_length() * abs(b) > MAX_BITS:
+        raise OverflowError("too large")
+    return a**b
+
+
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -36,7 +44,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
+    ast.Pow: _power,
 }
 
 _ORDER: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
@@ -47,6 +55,7 @@ _ORDER: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 }
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"abs": abs, "log": math.log, "max": max, "min": min}
+_Value = Callable[[Mapping[str, Any]], Any]
 _ONE_ARGUMENT = ("abs", "log")
 _JOINING = ("and", "or", "not")
 _WORD_OR_TEXT = re.compile(r"\w+|'[^']*'|\"[^\"]*\"")
@@ -85,6 +94,7 @@ class Expression:
     text: str
     names: Mapping[str, int]
     _tree: ast.expr
+    _met: Callable[[Mapping[str, Any]], bool]
 
     def holds(self, parameters: Mapping[str, Any]) -> bool:
         """Whether a configuration meets it.
@@ -95,7 +105,7 @@ class Expression:
         if any(name not in parameters for name in self.names):
             return True
         try:
-            return _truth(self._tree, parameters)
+            return self._met(parameters)
         except (ArithmeticError, TypeError, ValueError):
             return False
 
@@ -124,7 +134,7 @@ def parsed(text: str) -> Expression:
     """
     reader = _Reader(text, {})
     tree = reader.read()
-    return Expression(text, reader.names, tree)
+    return Expression(text, reader.names, tree, _truth(tree))
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str:
@@ -265,59 +275,66 @@ def _dotted(node: ast.expr) -> str | None:
     return None
 
 
-def _truth(node: ast.expr, parameters: Mapping[str, Any]) -> bool:
+def _truth(node: ast.expr) -> Callable[[Mapping[str, Any]], bool]:
+    """What tells whether a configuration meets a condition."""
     match node:
         case ast.BoolOp(op=ast.And(), values=parts):
-            return all(_truth(part, parameters) for part in parts)
+            conditions = [_truth(part) for part in parts]
+            return lambda at: all(condition(at) for condition in conditions)
         case ast.BoolOp(values=parts):
-            return any(_truth(part, parameters) for part in parts)
+            conditions = [_truth(part) for part in parts]
+            return lambda at: any(condition(at) for condition in conditions)
         case ast.UnaryOp(operand=part):
-            return not _truth(part, parameters)
+            condition = _truth(part)
+            return lambda at: not condition(at)
         case ast.Compare(left=left, ops=ops, comparators=others):
-            before = _value(left, parameters)
-            for op, other in zip(ops, others, strict=True):
-                after = _value(other, parameters)
-                if not _compared(op, before, after):
-                    return False
-                before = after
-            return True
-    value = _value(node, parameters)
-    if not isinstance(value, bool):
-        raise TypeError("is neither true nor false")
-    return value
+            return _comparison(
+                _value(left), [(_COMPARED[type(op)], _value(o)) for op, o in zip(ops, others, strict=True)]
+            )
+    value = _value(node)
+    return lambda at: _boolean(value(at))
 
 
-def _compared(op: ast.cmpop, a: Any, b: Any) -> bool:
-    match op:
-        case ast.Eq():
-            return identity(a) == identity(b)
-        case ast.NotEq():
-            return identity(a) != identity(b)
-    return _ORDER[type(op)](_number(a), _number(b))
+def _comparison(
+    first: _Value, others: list[tuple[Callable[[Any, Any], bool], _Value]]
+) -> Callable[[Mapping[str, Any]], bool]:
+    def holds(at: Mapping[str, Any]) -> bool:
+        before = first(at)
+        for compared, other in others:
+            after = other(at)
+            if not compared(before, after):
+                return False
+            before = after
+        return True
+
+    return holds
 
 
-def _value(node: ast.expr, parameters: Mapping[str, Any]) -> Any:
+def _value(node: ast.expr) -> _Value:
+    """What calculates a value from a configuration."""
     match node:
         case ast.Name(id=name):
-            return parameters[name]
+            return lambda at: at[name]
         case ast.Constant(value=value):
-            return value
+            return lambda _: value
         case ast.UnaryOp(op=op, operand=part):
-            number = _number(_value(part, parameters))
-            return -number if isinstance(op, ast.USub) else number
+            number, sign = _value(part), operator.neg if isinstance(op, ast.USub) else operator.pos
+            return lambda at: sign(_number(number(at)))
         case ast.BinOp(left=left, op=op, right=right):
-            return _calculated(op, _number(_value(left, parameters)), _number(_value(right, parameters)))
+            a, b, calculated = _value(left), _value(right), _ARITHMETIC[type(op)]
+            return lambda at: _number(calculated(_number(a(at)), _number(b(at))))
         case ast.Call(func=ast.Name(id=name), args=parts):
-            numbers = [_number(_value(part, parameters)) for part in parts]
-            return numbers[0] if len(numbers) == 1 and name in ("max", "min") else _FUNCTIONS[name](*numbers)
+            numbers, function = [_value(part) for part in parts], _FUNCTIONS[name]
+            if len(numbers) == 1 and name in ("max", "min"):
+                return lambda at: _number(numbers[0](at))
+            return lambda at: function(*[_number(of(at)) for of in numbers])
     raise TypeError(f"{type(node).__name__} was not let through")
 
 
-def _calculated(op: ast.operator, a: Any, b: Any) -> Any:
-    whole = isinstance(a, int) and isinstance(b, int)
-    if isinstance(op, ast.Pow) and whole and a.bit_length() * abs(b) > MAX_BITS:
-        raise OverflowError("too large")
-    return _number(_ARITHMETIC[type(op)](a, b))
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("is neither true nor false")
+    return value
 
 
 def _number(value: Any) -> Any:
@@ -332,3 +349,14 @@ def _number(value: Any) -> Any:
     if value.bit_length() > MAX_BITS if isinstance(value, int) else not math.isfinite(value):
         raise OverflowError("too large")
     return value
+
+
+def _ranked(order: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    return lambda a, b: order(_number(a), _number(b))
+
+
+_COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Eq: lambda a, b: identity(a) == identity(b),
+    ast.NotEq: lambda a, b: identity(a) != identity(b),
+    **{kind: _ranked(order) for kind, order in _ORDER.items()},
+}

@@ -64,12 +64,19 @@ class _Prefix:
     Attributes:
         length: How many parameters are decided, inactive ones counted.
         chosen: The active ones among them.
-        end: The number after the last configuration that begins so.
+        first: The number of the first configuration that begins so.
+        node: What comes after them.
     """
 
     length: int
     chosen: dict[str, ParameterValue]
-    end: int
+    first: int
+    node: _Node
+
+    @property
+    def end(self) -> int:
+        """The number after the last configuration that begins so."""
+        return self.first + self.node.count
 
 
 class Lattice:
@@ -157,34 +164,37 @@ class Lattice:
         """The numbers from ``start`` on of the configurations that meet all constraints, ascending.
 
         Where constraints rule something out it is passed over at once as far as the parameters reach that they name
-        first, and None is yielded, so that whoever walks can tell how far to go.
-
-        Raises:
-            ValueError: the space has no numbering.
+        first, and None is yielded, so that whoever walks can tell how far to go. A space without a numbering has none.
         """
-        while self.size is not None and start < self.size:
-            ruled_out = self._ruled_out(start)
-            yield start if ruled_out is None else None
-            start = start + 1 if ruled_out is None else ruled_out
-
-    def _ruled_out(self, index: int) -> int | None:
-        """The number after the widest range from ``index`` on that constraints rule out; None if it is allowed."""
+        if self.size is None:
+            return
         if not self.space.constraints:
-            return None
-        for prefix in self._prefixes(index):
-            if not all(parsed(text).holds(prefix.chosen) for text in self._due.get(prefix.length, ())):
-                return prefix.end
-        return None
+            yield from range(start, self.size)
+            return
+        met: list[_Prefix] = []
+        while start < self.size:
+            # What begins alike meets the same constraints, so only what has changed is decided again.
+            while met and met[-1].end <= start:
+                met.pop()
+            for prefix in self._prefixes(start, met[-1] if met else None):
+                if not all(parsed(text).holds(prefix.chosen) for text in self._due.get(prefix.length, ())):
+                    yield None
+                    start = prefix.end
+                    break
+                met.append(prefix)
+            else:
+                yield start
+                start += 1
 
-    def _prefixes(self, index: int) -> Iterator[_Prefix]:
-        """The configuration at ``index``, parameter by parameter."""
+    def _prefixes(self, index: int, known: _Prefix | None = None) -> Iterator[_Prefix]:
+        """The configuration at ``index``, parameter by parameter, after the prefix of it that is known."""
         if self._root is None:
             raise ValueError("the configurations of a space with a continuous parameter have no numbers")
-        chosen: dict[str, ParameterValue] = {}
-        node, first = self._root, 0
-        if 0 in self._due or not self._parameters:
-            yield _Prefix(0, chosen, self._root.count)
-        for i, parameter in enumerate(self._parameters):
+        if known is None:
+            known = _Prefix(0, {}, 0, self._root)
+            yield known
+        chosen, node, first = known.chosen, known.node, known.first
+        for i, parameter in enumerate(self._parameters[known.length :], start=known.length):
             for group, below in node.branches:
                 width = below.count if group is None else group.count * below.count
                 if index < first + width:
@@ -194,9 +204,9 @@ class Lattice:
             if group is not None and levels is not None:
                 rank = (index - first) // below.count
                 first += rank * below.count
-                chosen[parameter.name] = levels.value(group.position(rank))
+                chosen = {**chosen, parameter.name: levels.value(group.position(rank))}
             node = below
-            yield _Prefix(i + 1, chosen, first + below.count)
+            yield _Prefix(i + 1, chosen, first, node)
 
     def _constraints_due(self) -> dict[int, list[str]]:
         """Constraints by how many parameters are decided when the last one that they name is."""

@@ -185,6 +185,11 @@ def same_value(a: ParameterValue, b: ParameterValue) -> bool:
     return identity(a) == identity(b)
 
 
+def same_configuration(a: Parameters, b: Parameters) -> bool:
+    """Whether two configurations have the same parameters with the same values."""
+    return a.keys() == b.keys() and all(same_value(a[name], b[name]) for name in a)
+
+
 def ordered(parameters: Sequence[Parameter]) -> SearchSpace:
     """A space in which each parameter comes after those that its conditions name; otherwise the given order.
 

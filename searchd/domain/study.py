@@ -103,11 +103,11 @@ class StudySpec:
     """What a caller defines. After creation only the budget may grow.
 
     ``limits`` are what trials must keep to beside the objectives, ``warm_start`` names earlier studies whose best
-    configurations are tried first and searched around, ``precedents`` is what was read of each at creation, shape
-    (n_studies, n_trials). ``parent`` is the study that this one builds on, and ``heritage`` what was read of that.
-    ``track`` names where it is to appear besides, such as ``tensorboard``.
-    ``code_id`` is that of the uploaded code which registers the trainable; empty for one that the server knows by
-    itself.
+    configurations are tried first and searched around. What was read of them at creation are ``inherited``, the best
+    configuration of each, and ``precedents``, how others did, shape (n_studies, n_trials). ``parent`` is the study
+    that this one builds on, and ``heritage`` what was read of that. ``track`` names where it is to appear besides,
+    such as ``tensorboard``. ``code_id`` is that of the uploaded code which registers the trainable; empty for one that
+    the server knows by itself.
     """
 
     trainable: str
@@ -127,6 +127,7 @@ class StudySpec:
     limits: tuple[Limit, ...] = ()
     warm_start: tuple[str, ...] = ()
     precedents: tuple[tuple[Precedent, ...], ...] = ()
+    inherited: tuple[Parameters, ...] = ()
     code_id: str = ""
     parent: Parent | None = None
     heritage: Heritage | None = None
@@ -166,7 +167,7 @@ class StudySpec:
 
     def differing(self, other: "StudySpec") -> tuple[str, ...]:
         """Names of the fields in which the two differ; what was read of earlier studies is not compared."""
-        names = [f.name for f in fields(self) if f.name not in ("precedents", "heritage")]
+        names = [f.name for f in fields(self) if f.name not in ("precedents", "inherited", "heritage")]
         return tuple(name for name in names if getattr(self, name) != getattr(other, name))
 
     @property

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from searchd.domain.space import Parameters
 from searchd.domain.study import StudySpec
-from searchd.domain.trial import TrialNumber, TrialState
+from searchd.domain.trial import Origin, TrialNumber, TrialState
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Observation:
         feasible: Whether they keep all limits; True while nothing is known.
         seconds: Seconds that it was trained for so far, over all its fold runs.
         note: What the searcher noted when it suggested the trial.
-        inherited: Whether its configuration is the best of an earlier study.
+        origin: Why the trial exists.
     """
 
     number: TrialNumber
@@ -34,12 +34,17 @@ class Observation:
     feasible: bool = True
     seconds: float = 0.0
     note: str = ""
-    inherited: bool = False
+    origin: Origin = Origin.SEARCH
 
     @property
     def score(self) -> float | None:
         """Mean score at the highest completed rung; None if there is none."""
         return self.scores[-1] if self.scores else None
+
+    @property
+    def inherited(self) -> bool:
+        """Whether its configuration is the best of an earlier study."""
+        return self.origin is Origin.WARM_START
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +56,13 @@ class Suggestion:
         note: What the searcher needs to be told again with this trial when it is rebuilt, and cannot see in the trials
             themselves; JSON, or empty.
         remark: For people: how the searcher goes about it now and why; empty for one that has no choice.
+        origin: SEARCH, or WARM_START if the configuration is the best of an earlier study.
     """
 
     parameters: Parameters
     note: str = ""
     remark: str = ""
+    origin: Origin = Origin.SEARCH
 
 
 class Searcher(Protocol):

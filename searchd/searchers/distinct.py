@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from searchd.domain.expression import parsed
 from searchd.domain.lattice import Key, Lattice
 from searchd.domain.space import Parameters, SearchSpace
 from searchd.domain.trial import TrialNumber
@@ -22,8 +23,9 @@ FEW_DRAWS = 64
 MANY_DRAWS = 10_000
 """Draws in any other space."""
 
-WALK = 100_000
-"""Steps through the numbering of a larger discrete space after that."""
+WALK = 110_000
+"""Steps through the numbering of a larger discrete space after that, and as many again from its beginning: what was
+found there when the study was created is found here too."""
 
 
 class Supply:
@@ -34,6 +36,7 @@ class Supply:
         size = self.lattice.size
         self._small = size is not None and size <= SMALL
         self.draws = FEW_DRAWS if self._small else MANY_DRAWS
+        self._constraints = [parsed(text) for text in space.constraints]
 
     def find(
         self, proposals: Iterable[Parameters], taken: Callable[[Key], bool], start: int
@@ -42,13 +45,21 @@ class Supply:
         numbered ``start`` on, going round. None if there is none, or none was found in a long search."""
         lattice = self.lattice
         for proposal in proposals:
-            key = lattice.key(proposal)
-            if key is not None and not taken(key) and lattice.space.allows(proposal):
+            key = lattice.key(proposal) if self._allows(proposal) else None
+            if key is not None and not taken(key):
                 return key, proposal
         listed = self._listed if self._small else self._walked(start)
         begin = start % max(len(listed), 1) if isinstance(listed, list) else 0
         rest = itertools.chain(listed[begin:], listed[:begin]) if isinstance(listed, list) else listed
         return next(((key, lattice.configuration(key)) for key in rest if not taken(key)), None)
+
+    def _allows(self, parameters: Parameters) -> bool:
+        """Whether all constraints are met; what ruled the last one out is asked first, since it likely does again."""
+        for place, constraint in enumerate(self._constraints):
+            if not constraint.holds(parameters):
+                self._constraints.insert(0, self._constraints.pop(place))
+                return False
+        return True
 
     @functools.cached_property
     def _listed(self) -> list[Key]:
@@ -57,8 +68,9 @@ class Supply:
     def _walked(self, start: int) -> Iterator[Key]:
         size = self.lattice.size
         if size:
-            numbers = itertools.chain(self.lattice.allowed(start % size), self.lattice.allowed())
-            yield from (self._key_at(index) for index in itertools.islice(numbers, WALK) if index is not None)
+            for begin in (start % size, 0):
+                numbers = itertools.islice(self.lattice.allowed(begin), WALK)
+                yield from (self._key_at(index) for index in numbers if index is not None)
 
     def _key_at(self, index: int) -> Key:
         return self.lattice.key(self.lattice.at(index)) or ()

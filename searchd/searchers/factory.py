@@ -20,7 +20,7 @@ def standing_still() -> float:
 
 
 def make_searcher(spec: StudySpec, seconds: Callable[[], float] = standing_still) -> Searcher:
-    """A searcher for a study, told nothing yet.
+    """A searcher for a study, told nothing yet; it tries what the study inherited among its own proposals.
 
     Args:
         spec: The study.
@@ -31,6 +31,15 @@ def make_searcher(spec: StudySpec, seconds: Callable[[], float] = standing_still
         ValueError: grid search over a space with a continuous parameter, or CMA-ES over one with a choice or a
             condition, or for several objectives.
     """
+    searcher = _searcher(spec, seconds)
+    if not spec.inherited:
+        return searcher
+    from searchd.searchers.inheritance import InheritingSearcher  # noqa: PLC0415  # only for warm starts
+
+    return InheritingSearcher(spec, searcher)
+
+
+def _searcher(spec: StudySpec, seconds: Callable[[], float] = standing_still) -> Searcher:
     match spec.search.algorithm:
         case Algorithm.GRID:
             return GridSearcher(spec.space)
@@ -43,7 +52,7 @@ def make_searcher(spec: StudySpec, seconds: Callable[[], float] = standing_still
         case Algorithm.BAYESIAN:
             from searchd.searchers.bayesian import BayesianSearcher  # noqa: PLC0415  # only chooses among the others
 
-            return BayesianSearcher(spec, make_searcher, seconds, find_spec("torch") is not None)
+            return BayesianSearcher(spec, _searcher, seconds, find_spec("torch") is not None)
         case Algorithm.TPE:
             from searchd.searchers.tpe import TpeSearcher  # noqa: PLC0415  # so do Optuna and SciPy
 

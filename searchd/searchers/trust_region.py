@@ -10,6 +10,7 @@ from searchd.domain.space import Parameters
 from searchd.domain.study import StudySpec
 from searchd.domain.trial import TrialNumber
 from searchd.ports.searcher import Observation
+from searchd.searchers.inheritance import Inheritance, Order
 from searchd.searchers.standing import Standings
 
 REACH = 0.2
@@ -18,43 +19,32 @@ REACH = 0.2
 PATIENCE = 12
 """Trials in a row that bring nothing better before the whole space is searched."""
 
-CHECKS = 2
-"""Trials of its own that a study compares with what it inherited."""
-
-Order = tuple[float, int, float]
-
 
 class TrustRegion:
-    """The surroundings of the best configuration so far, if an earlier study led there.
-
-    What was inherited counts as misleading, and the whole space is searched, unless its median is better than the first
-    two trials that were not: the default configuration, and points that cover the space.
-    """
+    """The surroundings of the best configuration so far, if earlier studies led there and are to be trusted."""
 
     def __init__(self, spec: StudySpec) -> None:
+        self._inheritance = Inheritance(spec)
         self._standings = Standings(spec)
-        self._inherited: dict[TrialNumber, tuple[Order, Parameters]] = {}
-        self._own: dict[TrialNumber, tuple[Order, Parameters]] = {}
+        self._known: dict[TrialNumber, tuple[Order, Parameters]] = {}
+        self._inherited: set[TrialNumber] = set()
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Take in new or changed trials; those that have not completed the top rung are passed over."""
+        self._inheritance.tell(observations)
         for observation in observations:
-            known = self._inherited if observation.inherited else self._own
             standing = self._standings.of(observation)
+            if observation.inherited:
+                self._inherited.add(observation.number)
             if standing is None or standing.lacking:
-                known.pop(observation.number, None)
+                self._known.pop(observation.number, None)
             else:
-                known[observation.number] = standing.order(), observation.parameters
+                self._known[observation.number] = standing.order(), observation.parameters
 
     def centre(self) -> Parameters | None:
         """The configuration to look around; None if the whole space is to be searched."""
-        if not self._inherited or len(self._own) < CHECKS:
+        if not self._inheritance.trusted:
             return None
-        first = sorted(self._own)[:CHECKS]
-        inherited = sorted(order for order, _ in self._inherited.values())
-        if inherited[len(inherited) // 2] >= min(self._own[number][0] for number in first):
-            return None
-        known = {**self._inherited, **self._own}
-        best = min(known, key=lambda number: (known[number][0], number))
-        since = sum(number > best for number in self._own if number not in first)
-        return known[best][1] if since < PATIENCE else None
+        best = min(self._known, key=lambda number: (self._known[number][0], number))
+        since = sum(number > best for number in self._known if number not in self._inherited)
+        return self._known[best][1] if since < PATIENCE else None

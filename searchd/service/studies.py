@@ -45,7 +45,7 @@ from searchd.service.definition import Surroundings, VendorCheck, any_vendor, ch
 from searchd.service.desk import remembered
 from searchd.service.heritage import inherited
 from searchd.service.loop import Loop
-from searchd.service.warmth import Warmth, named, unknown_studies, warmth
+from searchd.service.warmth import named, unknown_studies, warmth
 
 _logger = logging.getLogger(__name__)
 
@@ -132,14 +132,14 @@ class Studies:
         if card.default is not None:
             default = {n: v for n, v in card.default.items() if n not in spec.fixed}
         known = await asyncio.to_thread(warmth, self._store, project, spec, default)
-        first, remarks = _first(spec, default, known)
+        first, remarks = _first(spec, default)
         study = Study(
             name,
-            replace(spec, precedents=known.precedents, heritage=heir.heritage),
+            replace(spec, precedents=known.precedents, inherited=known.best, heritage=heir.heritage),
             card.code,
             inspection.fingerprint if inspection else "",
             self._clock.now(),
-            progress=Progress(search_log=(*heir.remarks, *remarks)),
+            progress=Progress(search_log=(*heir.remarks, *remarks, *known.remarks)),
         )
         if validate_only:
             return await self._as_it_would_be(study)
@@ -277,13 +277,12 @@ class Studies:
 
 
 def _first(
-    spec: StudySpec, default: Parameters | None, known: Warmth
+    spec: StudySpec, default: Parameters | None
 ) -> tuple[tuple[tuple[Parameters, Origin], ...], tuple[str, ...]]:
     """The configurations that a study begins with, and what is to be said of them."""
-    first = [(parameters, Origin.WARM_START) for parameters in known.best if parameters != default]
     if default is None or not spec.search.default_first:
-        return tuple(first), known.remarks
+        return (), ()
     unmet = spec.space.unmet(default)
     if unmet is not None:
-        return tuple(first), (f"the default configuration does not meet {unmet!r} and is not tried", *known.remarks)
-    return ((default, Origin.DEFAULT), *first), known.remarks
+        return (), (f"the default configuration does not meet {unmet!r} and is not tried",)
+    return ((default, Origin.DEFAULT),), ()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from searchd.domain.errors import StudyNotFound, Violation
 from searchd.domain.search import Precedent
-from searchd.domain.space import Parameters, ParameterValue, SearchSpace, same_value
+from searchd.domain.space import Parameters, ParameterValue, SearchSpace, same_configuration
 from searchd.domain.study import Study, StudyName, StudySpec, study_id, study_name
 from searchd.domain.trial import Trial
 from searchd.ports.store import Store
@@ -77,7 +77,7 @@ def warmth(store: Store, project: str, spec: StudySpec, default: Parameters | No
             precedents.append(known)
         learnt = f" and how {len(known)} did" if len(known) >= ENOUGH else ""
         remarks.append(f"{start} its trial {trial.number}{learnt}{_differences(study, spec)}")
-        if not any(_same(parameters, other) for other in best):
+        if not any(same_configuration(parameters, other) for other in best):
             best.append(parameters)
     return Warmth(tuple(best), tuple(precedents), tuple(remarks))
 
@@ -137,7 +137,3 @@ def _completed(space: SearchSpace, parameters: Parameters, default: Parameters) 
         else:
             chosen[parameter.name] = parameter.domain.at(0.5)
     return chosen
-
-
-def _same(a: Parameters, b: Parameters) -> bool:
-    return a.keys() == b.keys() and all(same_value(a[name], b[name]) for name in a)

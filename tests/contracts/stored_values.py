@@ -72,6 +72,7 @@ class StoredValuesContract:
             warm_start=("old", "older"),
             track=("tensorboard", "wandb"),
             precedents=((Precedent({"a": 0.25, "c": "1"}, -0.5), Precedent({"a": 0.5, "c": None}, -1e300)), ()),
+            inherited=({"a": 0.25, "c": [None, {}]},),
             parent=Parent("old", 3),
             heritage=Heritage(
                 OTHER, "then", "t", {"w": 8.0}, 5, same_rows=True, trials=(ParentTrial(3, {"a": 1}, 0.5),)

@@ -106,6 +106,15 @@ def test_a_large_discrete_space_is_walked_before_chance_is_asked() -> None:
     assert violation.message == "none of 4000 draws meets 'p0 < 0'"
 
 
+def test_a_large_grid_is_gone_through_before_it_is_refused() -> None:
+    """One configuration in two million, which neither the first steps nor draws come across, is enough."""
+    digits = tuple(Parameter(f"p{i}", Integer(0, 8)) for i in range(7))
+    rare = ("p0 + p1 == 7", "p0 - p1 == 3", "p2 + p3 + p4 + p5 + p6 == 35")
+    assert not list(nothing_left(SearchSpace(digits, rare), 0))
+    (violation,) = nothing_left(SearchSpace(digits, (*rare, "p6 == 0")), 0)
+    assert violation.message == "none of 4000 draws meets 'p2 + p3 + p4 + p5 + p6 == 35'"
+
+
 def test_nothing_is_said_of_what_constraints_leave_of_a_wrong_space() -> None:
     """A wrong domain or an unreadable constraint is reported alone."""
     wrong = SearchSpace((Parameter("a", Float(1, 0)),), ("a > 500",))

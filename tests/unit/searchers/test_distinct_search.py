@@ -9,14 +9,17 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from searchd.domain.constraints import nothing_left
 from searchd.domain.lattice import Lattice
+from searchd.domain.search import Algorithm
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, Parameters, SearchSpace
 from searchd.domain.trial import TrialNumber, TrialState
 from searchd.ports.searcher import Searcher
 from searchd.searchers.distinct import ATTEMPTS, Novelty, Supply, Turns
+from searchd.searchers.factory import make_searcher
 from searchd.searchers.random import RandomSearcher
 from searchd.searchers.sobol import SobolSearcher
-from tests.contracts.searcher import CONDITIONAL, CONSTRAINED, DISCRETE, MIXED, key, observed, suggested
+from tests.contracts.searcher import CONDITIONAL, CONSTRAINED, DISCRETE, MIXED, key, observed, spec, suggested
 
 SEARCHERS = pytest.mark.parametrize("make", [RandomSearcher, SobolSearcher])
 Make = Callable[[SearchSpace, int], Searcher]
@@ -245,3 +248,13 @@ def test_seeds_differ_within_constraints() -> None:
     assert one != other
     assert sorted(one) == sorted(other)
     assert replace(CONSTRAINED, constraints=()).allows({"units_1": 16, "units_2": 128, "kind": "a"})
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.GRID, Algorithm.TPE])
+def test_what_was_found_when_a_study_was_created_is_found_again(algorithm: Algorithm) -> None:
+    """The only configuration in two million that constraints allow, which draws do not find, is suggested."""
+    digits = tuple(Parameter(f"p{i}", Integer(0, 8)) for i in range(7))
+    space = SearchSpace(digits, ("p0 + p1 == 7", "p0 - p1 == 3", "p2 + p3 + p4 + p5 + p6 == 35"))
+    assert not list(nothing_left(space, 0))
+    searcher = make_searcher(spec(algorithm, space))
+    assert suggested(searcher, 1) == {"p0": 5, "p1": 2, **{f"p{i}": 7 for i in range(2, 7)}}

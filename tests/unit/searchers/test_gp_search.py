@@ -8,7 +8,7 @@ import pytest
 from searchd.domain.objective import Goal
 from searchd.domain.search import Algorithm
 from searchd.domain.space import Choice, Condition, Float, Integer, Parameter, Parameters, SearchSpace
-from searchd.domain.trial import TrialNumber, TrialState
+from searchd.domain.trial import Origin, TrialNumber, TrialState
 from searchd.ports.searcher import Observation, Searcher
 from searchd.searchers.factory import make_searcher
 from searchd.searchers.gp import GpSearcher
@@ -134,7 +134,7 @@ def test_looks_near_what_was_inherited() -> None:
     searcher = make_searcher(spec(Algorithm.GP, space, 3))
     near: Parameters = {"lr": 1e-3, "depth": 6, "units": 64, "kind": "a"}
     far: Parameters = {"lr": 1e-1, "depth": 1, "units": 512, "kind": "b"}
-    old = Observation(TrialNumber(2), near, TrialState.COMPLETED, (0.9,), inherited=True)
+    old = Observation(TrialNumber(2), near, TrialState.COMPLETED, (0.9,), origin=Origin.WARM_START)
     searcher.tell([*(observed(n, far, 0.1, TrialState.COMPLETED) for n in (1, 3)), old])
     for number in range(4, 6):
         p = suggested(searcher, number) or {}

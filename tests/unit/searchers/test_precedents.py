@@ -10,7 +10,7 @@ from searchd.domain.objective import Goal
 from searchd.domain.search import Algorithm, Precedent
 from searchd.domain.space import Choice, Float, Integer, Parameter, Parameters, SearchSpace
 from searchd.domain.study import StudySpec
-from searchd.domain.trial import TrialNumber, TrialState
+from searchd.domain.trial import Origin, TrialNumber, TrialState
 from searchd.ports.searcher import Observation, Searcher
 from searchd.searchers.factory import make_searcher
 from tests.contracts.searcher import assert_belongs, spec, suggested
@@ -55,7 +55,13 @@ def begun(of: StudySpec) -> Searcher:
     seen: list[Parameters] = [{**BEST, "x": 0.75, "depth": 5}, *drawn(4, 2)]
     searcher.tell(
         [
-            Observation(TrialNumber(n), parameters, TrialState.COMPLETED, (loss(parameters),), inherited=n == 1)
+            Observation(
+                TrialNumber(n),
+                parameters,
+                TrialState.COMPLETED,
+                (loss(parameters),),
+                origin=Origin.WARM_START if n == 1 else Origin.SEARCH,
+            )
             for n, parameters in enumerate(seen, start=1)
         ]
     )

@@ -3,7 +3,7 @@
 from searchd.domain.objective import Goal
 from searchd.domain.search import Algorithm
 from searchd.domain.space import Float, Parameter, Parameters, SearchSpace
-from searchd.domain.trial import TrialNumber, TrialState
+from searchd.domain.trial import Origin, TrialNumber, TrialState
 from searchd.ports.searcher import Observation
 from searchd.searchers.trust_region import PATIENCE, TrustRegion
 from tests.contracts.searcher import spec
@@ -13,7 +13,8 @@ SPACE = SearchSpace((Parameter("x", Float(0, 100)),))
 
 def result(number: int, score: float, inherited: bool = False, state: TrialState = TrialState.COMPLETED) -> Observation:
     """A trial whose configuration is its number."""
-    return Observation(TrialNumber(number), {"x": number}, state, (score,), inherited=inherited)
+    origin = Origin.WARM_START if inherited else Origin.SEARCH
+    return Observation(TrialNumber(number), {"x": number}, state, (score,), origin=origin)
 
 
 START = (result(1, 0.5), result(2, 0.7, True), result(3, 0.4))
@@ -48,7 +49,7 @@ def test_follows_what_is_better() -> None:
 
 def test_gives_up_when_nothing_better_comes() -> None:
     """After a number of trials without improvement the whole space is searched, until a better one is found."""
-    worse = [result(number, 0.6) for number in range(4, 4 + PATIENCE)]
+    worse = [result(number, 0.6) for number in range(4, 3 + PATIENCE)]
     assert centre(*START, *worse[:-1]) == {"x": 2}
     assert centre(*START, *worse) is None
     assert centre(*START, *worse, result(40, 0.8)) == {"x": 40}

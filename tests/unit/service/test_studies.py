@@ -27,7 +27,7 @@ from searchd.domain.scheduler import Scheduler, SchedulerAlgorithm
 from searchd.domain.space import SearchSpace
 from searchd.domain.study import Budget, Dataset, Study, StudyName, StudyState, study_name
 from searchd.domain.trial import Origin, TrialNumber
-from searchd.ports.searcher import OpenSearch, Tell
+from searchd.ports.searcher import OpenSearch
 from searchd.service.studies import Studies
 from tests.unit.service.service_house import CARD, Cards, NoData, World, soon
 
@@ -55,7 +55,7 @@ async def test_a_default_configuration_that_constraints_forbid_is_not_tried() ->
 
 
 async def test_a_warm_start_reaches_the_searcher() -> None:
-    """It is opened with how earlier trials did, as the study keeps it, and told which configuration it inherited."""
+    """It is opened with what earlier studies hand on, as the study keeps it, and its trials say which was inherited."""
     world = World()
     async with world.serving() as house:
         await house.create()
@@ -66,10 +66,9 @@ async def test_a_warm_start_reaches_the_searcher() -> None:
     (precedents,) = warm.spec.precedents
     assert len(precedents) >= 5
     assert [c.spec.precedents for c in heard if isinstance(c, OpenSearch)] == [(precedents,)]
-    known = [o for command in heard if isinstance(command, OpenSearch | Tell) for o in command.observations]
-    handed_on = [t.number for t in world.store.trials(warm.name, None, 0, 99) if t.origin is Origin.WARM_START]
-    assert {o.number for o in known if o.inherited} == set(handed_on)
-    assert len(handed_on) == 1
+    assert [c.spec.inherited for c in heard if isinstance(c, OpenSearch)] == [warm.spec.inherited]
+    handed_on = [t.parameters for t in world.store.trials(warm.name, None, 0, 99) if t.origin is Origin.WARM_START]
+    assert tuple(handed_on) == warm.spec.inherited == (precedents[0].parameters,)
 
 
 async def test_violations_of_decoding_are_reported_and_nothing_is_stored() -> None:
