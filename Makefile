@@ -42,7 +42,7 @@ check: install $(VENV)/protoc/installed
 # Hundreds of processes import the sources, and none of them writes what it compiled.
 test: check
 	$(BIN)/python -m compileall -q searchd trainables
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 format: install
 	$(BIN)/ruff format .

@@ -63,9 +63,9 @@ class Inheritance:
 class InheritingSearcher:
     """Another searcher, which is told of each inherited configuration as if a caller had asked for it.
 
-    The first proposal is the searcher's own, as is every second one until the inherited ones have proven better. Those
-    that are left are then tried at once; they are dropped when two have proven no better. A searcher that does not
-    learn hears of no results, and tries all.
+    The first proposal is an inherited one; then they take turns with the searcher's own until they have proven better.
+    Those that are left are then tried at once; they are dropped when two have proven no better. A searcher that does
+    not learn hears of no results, and tries all.
     """
 
     def __init__(self, spec: StudySpec, inner: Searcher) -> None:
@@ -84,7 +84,8 @@ class InheritingSearcher:
     def suggest(self, number: TrialNumber) -> Suggestion | None:
         """The configuration for trial ``number``; None if the searcher has none left."""
         misleads = self._learns and self._inheritance.misleads
-        if self._left and not misleads and (self._trusted or len(self._inherited) < len(self._own)):
+        due = not self._inherited or len(self._inherited) < len(self._own)
+        if self._left and not misleads and (self._trusted or due):
             parameters = self._left[0]
             self.tell([Observation(number, parameters, TrialState.PENDING, origin=Origin.WARM_START)])
             return Suggestion(parameters, origin=Origin.WARM_START)

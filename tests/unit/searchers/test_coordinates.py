@@ -18,7 +18,7 @@ SCALES = SearchSpace(
         Parameter("tiny", Float(1e-300, 1e-200, log=True)),
         Parameter("rough", Float(0.01, 1.0, log=True, step=0.1)),
         Parameter("shifted", Float(-1.5, 1.5, step=0.5)),
-        Parameter("huge", Integer(1, 10**15, log=True)),
+        Parameter("huge", Integer(1, 10**12, log=True)),
         Parameter("wide", Integer(-(10**9), 10**9)),
         Parameter("coarse", Integer(3, 100, log=True, step=8)),
     )
