@@ -43,19 +43,25 @@ def test_examples_train(study: Path) -> None:
 @pytest.mark.parametrize("study", list(studies(parent=True)))
 def test_children_train(study: Path, tmp_path: Path) -> None:
     """Each study file that builds on another one names one beside it, and trains an epoch on top of one of that."""
-    child = draft_of(study)
-    files = {read_study(file.read_text(encoding="utf-8")).study_id: file for file in study.parent.glob("*.yaml")}
-    assert child.parent is not None
-    parent = draft_of(files[child.parent.study])
     shutil.copytree(study.parent, tmp_path, dirs_exist_ok=True)
-    theirs = runs_of(parent, tmp_path)
-    theirs.scores(middle(parent))
-    same_rows = child.dataset is None
-    if same_rows:
-        evaluation = replace(child.evaluation, folds=parent.evaluation.folds)
-        child = replace(child, dataset=parent.dataset, evaluation=evaluation, split=parent.split)
-    heritage = theirs.heritage(params={}, same_rows=same_rows)
-    assert runs_of(child, tmp_path, heritage=heritage).scores(middle(child))
+    trained(study, tmp_path, folds=1)
+
+
+def trained(study: Path, folder: Path, folds: int | None = None) -> tuple[StudyDraft, FoldRuns]:
+    """An epoch of the middle of a study's space on so many folds (None: all), after the same of its parent's."""
+    draft, heritage, generation = draft_of(study), None, 1
+    if draft.parent is not None:
+        files = {read_study(file.read_text(encoding="utf-8")).study_id: file for file in study.parent.glob("*.yaml")}
+        parent, theirs = trained(files[draft.parent.study], folder)
+        same_rows = draft.dataset is None
+        if same_rows:
+            evaluation = replace(draft.evaluation, folds=parent.evaluation.folds)
+            draft = replace(draft, dataset=parent.dataset, evaluation=evaluation, split=parent.split)
+        heritage, generation = theirs.heritage(params={}, same_rows=same_rows), theirs.number + 1
+    runs = runs_of(draft, folder, heritage=heritage, trial=generation)
+    for fold in range(max(draft.evaluation.folds, 1) if folds is None else folds):
+        runs.scores(middle(draft), fold=fold)
+    return draft, runs
 
 
 def runs_of(draft: StudyDraft, folder: Path, **options: Any) -> FoldRuns:
