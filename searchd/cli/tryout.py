@@ -53,6 +53,9 @@ def try_file(
     if study.empty:
         raise InvalidStudy(study.violations)
     draft, found = decode_draft(study.study)
+    if draft.parent is not None:
+        reason = f"what {draft.parent.study} has found is known to a server only"
+        raise InvalidArgument("parent", reason, "submit the study, with one trial to begin with")
     given = configuration("--params", params)
     modules = tuple(trainables or ())
     sys.path.insert(0, str(Path.cwd()))

@@ -1477,8 +1477,8 @@ class Study(google.protobuf.message.Message):
 
     @property
     def warm_start(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Earlier studies of the same project, by id or name: the best configuration of each is tried first, and
-        model-based search looks near those that do well here.
+        """Earlier studies of the same project, by id or name: the best configuration of each is tried early, as long as these
+        do well, and model-based search looks near those that do.
         """
 
     @property

@@ -60,6 +60,15 @@ def test_parameters_can_be_given(study: list[str]) -> None:
     )
 
 
+def test_a_study_with_a_parent_needs_a_server(tmp_path: Path, study: list[str]) -> None:
+    """What the parent has found is not at hand here: it says so and what to do instead."""
+    file = tmp_path / "study.yaml"
+    file.write_text(file.read_text() + "parent: old\n")
+    result = run(*study)
+    assert result.exit_code == 2
+    assert "submit the study" in result.stderr
+
+
 def test_a_trainable_that_raises_shows_where(study: list[str]) -> None:
     """Its own traceback, then one line with the reason, and exit code 1."""
     result = run(*study, "--params", "kind=b")
