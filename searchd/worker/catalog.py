@@ -16,6 +16,7 @@ from searchd.domain.card import Card
 from searchd.domain.code import IMPORTED_FOR_CARDS
 from searchd.domain.errors import InvalidArgument
 from searchd.worker.card_json import card_from_json
+from searchd.worker.card_memory import CardMemory
 from searchd.worker.sources import Stamp, stamp
 
 _TIME_LIMIT = timedelta(minutes=2)
@@ -122,7 +123,7 @@ class _Source:
     def _read(self, before: Mapping[str, Stamp]) -> None:
         # If this fails, it is tried again once one of the files changes that it had, or has now.
         self._stamps = before or None
-        document = imported([self.module] if self.module else [], self._search_path, installed=self.module is None)
+        document = self._document()
         self._stamps = {**before, **document["stamps"]} or None
         for module, reason in document["errors"].items():
             if module == self.module:
@@ -130,6 +131,11 @@ class _Source:
             _logger.warning("installed trainables in %s are left out: %s", module, reason)
         self._cards = {card["name"]: card_from_json(card) for card in document["cards"]}
         self._stamps = document["stamps"]
+
+    def _document(self) -> Mapping[str, Any]:
+        if self.module is not None:
+            return imported([self.module], self._search_path)
+        return CardMemory(self._search_path).document(lambda: imported([], self._search_path, installed=True))
 
 
 def imported(modules: Sequence[str], search_path: Sequence[str], *, installed: bool = False) -> dict[str, Any]:
