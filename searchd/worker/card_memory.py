@@ -17,7 +17,7 @@ Document = dict[str, Any]
 class CardMemory:
     """What ``searchd.worker.cards`` said of installed trainables, in a file of this user's cache.
 
-    It counts as long as no source file of theirs has changed, and no folder in which Python looks for modules, as these do
+    It counts as long as no source file of theirs has changed, and no folder in which Python looks for modules, which do
     when a package comes, goes, or becomes another version.
 
     Args:
