@@ -9,6 +9,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -110,12 +111,17 @@ ray.shutdown()
 
 
 @pytest.fixture(scope="module")
-def under_a_tuner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, float]]]:
+def under_a_tuner() -> dict[str, list[dict[str, float]]]:
     """Metrics of every epoch by trainable, as Tuner.fit() collects them with the same parameters.
 
     In a process of its own, so that neither its Ray nor its environment meets those of other tests.
     """
-    folder = tmp_path_factory.mktemp("tuner")
+    with TemporaryDirectory(prefix="tuner-") as folder:  # a short path: Ray's sockets lie in it
+        return fitted(Path(folder))
+
+
+def fitted(folder: Path) -> dict[str, list[dict[str, float]]]:
+    """See under_a_tuner; everything is left in the folder."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= {
         "PYTHONPATH": DATA,
