@@ -2,6 +2,7 @@
 
 import importlib
 import textwrap
+from collections.abc import Sequence
 
 from benchmarks.report import WIDTH, Figure, Ratio, Report
 
@@ -9,12 +10,12 @@ SECTIONS = ("tabular", "ensembles", "transfer", "compression")
 """Modules of this package with ``measure(quick: bool) -> tuple[Sequence[Ratio], Sequence[Figure]]``."""
 
 
-def measure(quick: bool) -> Report:
-    """Run the sections one after the other; each may use the whole machine. A module's description is its remark."""
+def measure(quick: bool, sections: Sequence[str] = SECTIONS) -> Report:
+    """Run sections one after the other; each may use the whole machine. A module's description is its remark."""
     ratios: list[Ratio] = []
     figures: list[Figure] = []
     remarks: list[str] = []
-    for name in SECTIONS:
+    for name in sections:
         module = importlib.import_module(f"benchmarks.recipes.{name}")
         of_ratios, of_figures = module.measure(quick)
         ratios += of_ratios

@@ -9,7 +9,6 @@ direct, or against direct with 8 bits. All accuracies are of the rows set aside,
 95%, corrected for the rows that the seeds have in common.
 """
 
-import argparse
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import torch
 import trainables.compress
 import trainables.torch_cnn
 import trainables.torch_mlp  # noqa: F401  (all three are registered)
-from benchmarks.report import Aim, Figure, Ratio, Report, table
+from benchmarks.report import Aim, Figure, Ratio
 from searchd.datasets import DatasetCache
 from searchd.domain.evaluation import TEST_FOLD, Evaluation, Split
 from searchd.domain.leaderboard import PairedDifference, paired_difference
@@ -247,15 +246,3 @@ def _difference(better: Sequence[float], worse: Sequence[float]) -> PairedDiffer
 
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values))
-
-
-def main() -> None:
-    """Print the figures of this section alone."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes.compression", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller sizes: a look, not a result")
-    ratios, figures = measure(parser.parse_args().quick)
-    print(table(Report("compression", tuple(ratios), tuple(figures))))
-
-
-if __name__ == "__main__":
-    main()

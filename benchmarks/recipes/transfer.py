@@ -9,7 +9,6 @@ chosen on seeds that are not reported, by the mean over these. A gain is the mea
 with its corrected 95% interval from low to high.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.recipes.hold_outs import HoldOuts, gain
-from benchmarks.report import Figure, Ratio, Report, table
+from benchmarks.report import Figure, Ratio
 from searchd.domain.parent import Heritage
 from searchd.domain.study import Dataset
 from trainables import distill, fine_tune, torch_cnn, torch_mlp
@@ -139,15 +138,3 @@ def _cells(title: str, row: str, found: Mapping[str, Sequence[float]], ours: str
     cells = {name: fmean(scores) for name, scores in found.items()}
     cells |= {"gain": difference.mean, "low": difference.low, "high": difference.high}
     return [Figure(f"{title}/{row}/{name}", value, "points") for name, value in cells.items()]
-
-
-def main() -> None:
-    """Run this section alone."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes.transfer", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller sizes: a look, not a result")
-    ratios, figures = measure(parser.parse_args().quick)
-    print(table(Report("transfer", tuple(ratios), tuple(figures))))
-
-
-if __name__ == "__main__":
-    main()
